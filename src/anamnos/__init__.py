@@ -1,0 +1,36 @@
+"""Anamnos: a memory operating system for AI.
+
+>>> from anamnos import Memory, Scope
+>>> with Memory("my-vault") as memory:  # doctest: +SKIP
+...     memory.add("I moved to Lisbon in May.", Scope(user="ann"))
+...     memory.search("Where does Ann live?", Scope(user="ann"))
+"""
+
+from anamnos.cube import BlobRef, CubeId, MemCube, Role, Scope, State, Substrate
+from anamnos.errors import AnamnosError
+from anamnos.memory import AsyncMemory, Memory
+from anamnos.types import And, Hit, Not, Or, PackedContext, Receipt, Where, where
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AnamnosError",
+    "And",
+    "AsyncMemory",
+    "BlobRef",
+    "CubeId",
+    "Hit",
+    "MemCube",
+    "Memory",
+    "Not",
+    "Or",
+    "PackedContext",
+    "Receipt",
+    "Role",
+    "Scope",
+    "State",
+    "Substrate",
+    "Where",
+    "__version__",
+    "where",
+]

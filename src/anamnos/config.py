@@ -1,0 +1,84 @@
+"""Settings: explicit arguments, then the environment, then the vault's ``anamnos.toml``, then the defaults.
+
+Read once when a vault is opened, handed down from there, never global. The only reader of the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from anamnos.errors import ConfigError
+
+PREFIX = "ANAMNOS_"
+FILE_NAME = "anamnos.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What can be set. Each name is an argument, ``ANAMNOS_<NAME>`` in the environment, a key in ``anamnos.toml``.
+
+    embedder         ``auto``, ``minilm``, ``minilm-int8``, ``hashing``, ``openai:<model>@<url>``, ``st:<folder>``;
+                     ``auto`` is the one that the vault remembers, else minilm if it is installed, else hashing
+    model_dir        folder of the embedder's model; empty: the installed package
+    recipe           how to recall; see ``anamnos.recipes``
+    max_text_chars   longest text of one memory
+    busy_timeout_s   how long a write waits for other writers
+    batch_size       memories embedded and written at a time when many come at once
+    """
+
+    embedder: str = "auto"
+    model_dir: str = ""
+    recipe: str = "zsum-v1"
+    max_text_chars: int = 1_000_000
+    busy_timeout_s: float = 60.0
+    batch_size: int = 256
+
+
+def default_vault() -> Path:
+    """Return ``ANAMNOS_VAULT``, else a folder of the user's data that outlives upgrades of this package."""
+    named = os.environ.get(f"{PREFIX}VAULT")
+    return Path(named) if named else platformdirs.user_data_path("anamnos", appauthor=False) / "vault"
+
+
+def load_settings(
+    vault: Path, explicit: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Return the settings for a vault. Raises: ConfigError naming the setting, its source and its value."""
+    environ = os.environ if environ is None else environ
+    names = [f.name for f in fields(Settings)]
+    settings = Settings()
+    from_env = {name: environ[PREFIX + name.upper()] for name in names if environ.get(PREFIX + name.upper())}
+    given = {name: value for name, value in (explicit or {}).items() if value is not None}
+    for source, values in ((str(vault / FILE_NAME), _from_file(vault / FILE_NAME)), ("the environment", from_env)):
+        settings = replace(settings, **{name: _convert(name, value, source) for name, value in values.items()})
+    return replace(settings, **{name: _convert(name, value, "the call") for name, value in given.items()})
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path} is not valid TOML: {exc}.", hint="Mend or remove the file.") from exc
+
+
+def _convert(name: str, value: Any, source: str) -> Any:
+    known = {f.name: type(f.default) for f in fields(Settings)}
+    if name not in known:
+        raise ConfigError(f"{source} sets {name!r}, which is no setting.", hint=f"Settings: {', '.join(known)}.")
+    kind = known[name]
+    try:
+        converted = kind(value)
+    except (TypeError, ValueError) as exc:
+        raise ConfigError(f"{source} sets {name} to {value!r}, which is no {kind.__name__}.") from exc
+    if kind is not str and not converted > 0:
+        raise ConfigError(f"{source} sets {name} to {value!r}; it must be above 0.")
+    return converted

@@ -1,0 +1,1 @@
+"""Finding: indexes derived from the store."""

@@ -1,0 +1,648 @@
+"""The face of Anamnos: ``Memory`` and its verbs, and ``AsyncMemory``, the same verbs to be awaited.
+
+>>> with Memory("my-vault", embedder="hashing") as memory:  # doctest: +SKIP
+...     memory.add("The spare key is under the blue pot.", Scope(user="ann"))
+...     memory.search("where is the key?", Scope(user="ann"))[0].content
+'The spare key is under the blue pot.'
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import math
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import numpy as np
+
+from anamnos.config import Settings, default_vault, load_settings
+from anamnos.cube import (
+    Clock,
+    CubeId,
+    IdSource,
+    MemCube,
+    Role,
+    Scope,
+    Substrate,
+    check_id,
+    check_text,
+    check_time,
+    freeze_json,
+    thaw_json,
+    utc_now,
+    uuid7_source,
+)
+from anamnos.embed import resolve_embedder
+from anamnos.embed.base import Embedder
+from anamnos.errors import ConfigError, InvalidInput, LimitExceeded, NotFound, StoreError
+from anamnos.index.terms import TERMS_VERSION, TermReader, searchable_text
+from anamnos.ingest.plan import Origin, Planned, content_key, plan
+from anamnos.ingest.readers import find_reader, read_file
+from anamnos.ingest.readers.base import Turn
+from anamnos.ingest.readers.messages import turns_from_messages
+from anamnos.recall.pack import CountTokens, estimate_tokens, pack
+from anamnos.recall.search import Recaller
+from anamnos.recipes import RECIPES
+from anamnos.store.apply import apply
+from anamnos.store.base import EmbedderInfo, Store
+from anamnos.system.exchange import read_export, write_export
+from anamnos.system.reembed import reembed
+from anamnos.system.vault import Vault
+from anamnos.types import Derived, Filter, Hit, Op, OpKind, Outcome, PackedContext, Receipt, Vector
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Message = Mapping[str, Any]
+Progress = Callable[[int, int], None]
+"""Called with (done, total) as long work goes on."""
+
+MAX_TOP_K = 10_000
+MAX_QUERY_CHARS = 100_000
+
+
+class Memory:
+    """A vault, opened.
+
+    vault     its folder; made if it is not there. None: ``ANAMNOS_VAULT``, else a folder of the user's data
+    embedder  an Embedder, or a name as in ``Settings.embedder``; None: what the settings say
+    settings  any field of ``Settings``, which goes before the environment and the vault's file
+    clock, new_id  where times and ids come from; given ones make everything repeatable
+    store     another engine for the truth than the vault's SQLite file
+    Raises: ConfigError if the embedder is not the one that the vault was written with; StoreError and its kinds.
+
+    Thread-safe; any number of processes may open one vault. Every verb takes the scope that it works in.
+    """
+
+    def __init__(
+        self,
+        vault: str | Path | None = None,
+        *,
+        embedder: Embedder | str | None = None,
+        clock: Clock = utc_now,
+        new_id: IdSource | None = None,
+        store: Store | None = None,
+        **settings: Any,
+    ) -> None:
+        folder = Path(vault) if vault is not None else default_vault()
+        named = embedder if isinstance(embedder, str) else None
+        self.settings: Settings = load_settings(folder, {**settings, "embedder": named})
+        if self.settings.recipe not in RECIPES:
+            raise ConfigError(f"There is no recipe {self.settings.recipe!r}.", hint=f"Use: {', '.join(RECIPES)}.")
+        self._clock = clock
+        self._new_id = new_id or uuid7_source()
+        self._reader = TermReader()
+        self._write_lock = threading.Lock()
+        self.vault = Vault(folder, store=store, busy_timeout_s=self.settings.busy_timeout_s).open()
+        try:
+            self._use(self._resolve(None if isinstance(embedder, str) else embedder))
+            self._keep_terms_current()
+        except BaseException:
+            self.vault.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the vault. Whatever was acknowledged is safe without it."""
+        self._index.close()
+        self.vault.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # --- writing
+
+    def add(
+        self,
+        content: str | Message | Sequence[Message],
+        scope: Scope,
+        *,
+        role: Role | str | None = None,
+        created_at: datetime | None = None,
+        tags: Sequence[str] = (),
+        importance: float = 0.5,
+        source: str | None = None,
+        trust: float = 1.0,
+    ) -> Receipt:
+        """Remember a text, a message or a list of messages, durably, and return the receipt.
+
+        content     a text; or messages: dicts with ``role`` and ``content``, and, if known, ``name``, ``id``,
+                    ``session``, ``created_at``
+        role        what a text is for; note by default. Messages are turns
+        created_at  when a text was said or written; the present by default. Messages bring their own times, and
+                    where they have none, theirs stays unknown
+        source      where it came from; with the ids of messages it makes a repeated or edited message known
+        Adding the same twice adds nothing and gives the known id. Give messages an id or a time if it matters that
+        the same words were said twice.
+        Raises: InvalidInput, LimitExceeded (a text above ``max_text_chars``); then nothing has changed.
+        """
+        _check_scope(scope)
+        if isinstance(content, str):
+            said_at = check_time("created_at", created_at) if created_at is not None else None
+            turns = [Turn(content, said_at=said_at, role=Role(role) if role else Role.NOTE)]
+        else:
+            if role is not None or created_at is not None:
+                raise InvalidInput("role and created_at are for a text; messages bring their own.")
+            messages = [content] if isinstance(content, Mapping) else content
+            turns = turns_from_messages(messages, where="the messages")
+            if not turns:
+                raise InvalidInput("There is no message with any text to remember.")
+        origin = Origin(scope, source, None, tuple(tags), importance, trust)
+        now_for = self._clock() if isinstance(content, str) and created_at is None else None
+        return self._remember(turns, origin, said_now=now_for)
+
+    def ingest(
+        self,
+        path: str | Path,
+        scope: Scope,
+        *,
+        reader: str | None = None,
+        tags: Sequence[str] = (),
+        source: str | None = None,
+        progress: Progress | None = None,
+    ) -> Receipt:
+        """Remember a file: a chat export, notes, a document. Reading it again adds nothing; edits make new versions.
+
+        reader  name of the format; None: found by looking at the file. See ``anamnos.ingest.readers``
+        source  what the file is called in provenance; its path by default
+        Raises: InvalidInput if the file is not what it says; then nothing has changed.
+        A stop in the middle keeps whole batches, and the next run goes on from there.
+        """
+        _check_scope(scope)
+        path = Path(path)
+        turns = read_file(path, reader=reader)
+        operator = f"{reader or find_reader(path, None)[0].name}/1"
+        origin = Origin(scope, source or str(path.absolute()), operator, tuple(tags))
+        return self._remember(turns, origin, whole_source=True, progress=progress)
+
+    def update(
+        self,
+        cube_id: str,
+        scope: Scope,
+        *,
+        content: str | None = None,
+        tags: Sequence[str] | None = None,
+        importance: float | None = None,
+        valid_from: datetime | None = None,
+        valid_to: datetime | None = None,
+        data: Mapping[str, Any] | None = None,
+        expected_version: int | None = None,
+    ) -> Receipt:
+        """Write the next version of a memory; what is not given stays. The older one remains in ``history``.
+
+        data              merged into ``annotations.data`` key by key; a None removes the key
+        expected_version  if given and not the current one: Conflict, and nothing has changed
+        Raises: NotFound, Conflict, AccessDenied (frozen), InvalidInput.
+        """
+        current = self.get(cube_id, scope)
+        if expected_version is not None:
+            current = replace(current, version=expected_version)
+        changes: dict[str, Any] = {}
+        if content is not None:
+            changes["content"] = self._checked_text(content)
+        notes = current.annotations
+        if tags is not None:
+            notes = replace(notes, tags=tuple(tags))
+        if data is not None:
+            merged = {**thaw_json(notes.data), **thaw_json(freeze_json("data", data))}
+            notes = replace(notes, data={name: value for name, value in merged.items() if value is not None})
+        if importance is not None:
+            changes["lifecycle"] = replace(current.lifecycle, importance=importance)
+        time = replace(current.time, recorded_at=None, superseded_at=None)
+        time = replace(time, **{n: t for n, t in (("valid_from", valid_from), ("valid_to", valid_to)) if t})
+        cube = current.next_version(annotations=notes, time=time, **changes)
+        return self._write([self._op(Planned(content_key(cube), cube=cube), target=current.id)])
+
+    def delete(self, ids: str | Iterable[str], scope: Scope) -> Receipt:
+        """Erase memories, all their versions and all that was derived from them, from every file of the vault.
+
+        Raises: NotFound if one of them is not in the scope; then none is deleted.
+        """
+        wanted = [self.get(cube_id, scope).id for cube_id in ([ids] if isinstance(ids, str) else list(ids))]
+        return self._erase(wanted)
+
+    def delete_all(self, scope: Scope, *, filter: Filter | None = None) -> Receipt:
+        """Erase every memory that ``scope`` covers and ``filter`` passes, as ``delete`` does.
+
+        Without a filter that names states, memories of every state go.
+        """
+        _check_scope(scope)
+        cubes = self.vault.store.list(scope, filter) if filter is not None else self._all(scope)
+        return self._erase([cube.id for cube in cubes])
+
+    # --- reading
+
+    def search(
+        self,
+        query: str,
+        scope: Scope,
+        *,
+        top_k: int = 10,
+        filter: Filter | None = None,
+        vector: Vector | None = None,
+    ) -> list[Hit]:
+        """Return the memories of a scope that answer ``query`` best, best first.
+
+        top_k   exactly so many, if the scope (and the filter) has so many
+        filter  which may be returned; make one with ``anamnos.where(role=…, tags=…, since=…)``
+        vector  the query's embedding, if it is known: (dim,) float32 of norm 1
+        Raises: InvalidInput for an empty or too long query, a bad top_k, a vector that does not fit.
+        """
+        _check_scope(scope)
+        if not check_text("query", query, max_chars=MAX_QUERY_CHARS).strip():
+            raise InvalidInput("The query is empty.", hint="Say what to look for, or use list.")
+        if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= MAX_TOP_K:
+            raise InvalidInput(f"top_k must be a whole number from 1 to {MAX_TOP_K:,}, got {top_k!r}.")
+        if vector is not None:
+            vector = self._checked_vector(vector)
+        return self._recaller.search(query, scope, top_k=top_k, filter=filter, vector=vector)
+
+    def answer_context(
+        self,
+        question: str,
+        scope: Scope,
+        *,
+        token_budget: int = 2_000,
+        top_k: int = 25,
+        filter: Filter | None = None,
+        count_tokens: CountTokens = estimate_tokens,
+    ) -> PackedContext:
+        """Return what a prompt needs to answer ``question``: the best memories with their neighbours, in order of
+        time, dated and cited, in at most ``token_budget`` tokens.
+
+        count_tokens  how long a text is for the model that will read it; an estimate by default
+        Raises: as ``search``; InvalidInput for a budget below 1.
+        """
+        if isinstance(token_budget, bool) or not isinstance(token_budget, int) or token_budget < 1:
+            raise InvalidInput(f"token_budget must be a whole number >= 1, got {token_budget!r}.")
+        hits = self.search(question, scope, top_k=top_k, filter=filter)
+        return pack(
+            hits,
+            self._recaller.neighbours,
+            token_budget=token_budget,
+            question=question,
+            reader=self._reader,
+            count_tokens=count_tokens,
+        )
+
+    def get(self, cube_id: str, scope: Scope, *, version: int | None = None) -> MemCube:
+        """Return a memory, its current version by default. Raises: NotFound if it is not in the scope."""
+        _check_scope(scope)
+        cube = self.vault.store.get(check_id("id", cube_id), version)
+        if cube is None or not scope.covers(cube.scope):
+            what = f"memory {cube_id}" + (f" version {version}" if version is not None else "")
+            raise NotFound(f"There is no {what} in the scope {scope}.")
+        return cube
+
+    def list(
+        self,
+        scope: Scope,
+        *,
+        filter: Filter | None = None,
+        limit: int | None = 100,
+        after: str | None = None,
+    ) -> list[MemCube]:
+        """Return the memories of a scope in the order in which they were first written.
+
+        after  the id of the last one that the caller has, to go on from there
+        """
+        _check_scope(scope)
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise InvalidInput(f"limit must be a whole number >= 1 or None, got {limit!r}.")
+        behind = None if after is None else check_id("after", after)
+        return self.vault.store.list(scope, filter, after=behind, limit=limit)
+
+    def history(self, cube_id: str, scope: Scope) -> list[MemCube]:
+        """Return all versions of a memory, oldest first. Raises: NotFound if it is not in the scope."""
+        self.get(cube_id, scope)
+        return self.vault.store.history(check_id("id", cube_id))
+
+    def stats(self, scope: Scope | None = None) -> dict[str, Any]:
+        """Return how much is remembered (by role and state), with what, and how many bytes each part takes."""
+        store = self.vault.store
+        cubes: Iterable[MemCube] = self._all(scope) if scope is not None else ()
+        out: dict[str, Any] = {
+            "memories": store.count(scope),
+            "scopes": len([s for s in store.scopes() if scope is None or scope.covers(s)]),
+            "sequence": store.sequence(),
+            "embedder": {"id": self._info.id, "dim": self._info.dim},
+            "recipe": self.settings.recipe,
+            "vault": str(self.vault.folder),
+            "bytes": self.vault.sizes(),
+        }
+        if scope is not None:
+            for name, value in (("roles", lambda c: c.role), ("states", lambda c: c.lifecycle.state)):
+                found = [str(value(cube)) for cube in cubes]
+                out[name] = {kind: found.count(kind) for kind in sorted(set(found))}
+        return out
+
+    # --- moving and keeping
+
+    def export(self, path: str | Path, scope: Scope | None = None) -> int:
+        """Write every version of every memory of a scope (None: of all) to a JSON Lines file; return how many.
+
+        The file must not be there. Its format: docs/formats/export.md.
+        """
+        return write_export(Path(path), self.vault.store, scope, self._info, self._clock())
+
+    def import_(self, path: str | Path, *, progress: Progress | None = None) -> Receipt:
+        """Read what ``export`` wrote, all or nothing; what is there already stays as it is.
+
+        Vectors of another embedder are made anew. Raises: InvalidInput if the file is damaged or cut off, Conflict
+        if a version is there with other content; then nothing has changed.
+        """
+        items = read_export(Path(path), self._info)
+        ops = []
+        for start in range(0, len(items), self.settings.batch_size):
+            batch = items[start : start + self.settings.batch_size]
+            texts = [searchable_text(item.cube) for item in batch if item.vector is None and item.is_text]
+            fresh = iter(self.embedder.embed(texts)) if texts else iter(())
+            for item in batch:
+                derived = None
+                if item.is_text:
+                    vector = next(fresh) if item.vector is None else item.vector
+                    terms = self._reader.terms(searchable_text(item.cube))
+                    derived = Derived(terms, vector, self._info.id)
+                ops.append(Op(OpKind.RESTORE, cube=item.cube, derived=derived, key=item.key))
+            if progress:
+                progress(min(start + len(batch), len(items)), len(items))
+        return self._write(ops)
+
+    def backup(self, folder: str | Path) -> None:
+        """Copy the vault to a new folder, consistently, while others read and write."""
+        self.vault.backup(Path(folder))
+
+    def verify(self) -> list[str]:
+        """Return what is wrong in the vault (store, index, blobs), one sentence each; empty if all agree."""
+        self.vault.store.scrub()
+        return [*self.vault.store.verify(), *self._index.verify(), *self.vault.verify_blobs()]
+
+    def rebuild_index(self) -> None:
+        """Make everything derived again from the texts: index terms, missing vectors, the vector index."""
+        self._rederive_terms()
+        reembed(self.vault.store, self.embedder, self._info, batch_size=self.settings.batch_size)
+        self._index.rebuild()
+        self._recaller.forget_spaces()
+
+    def reembed(self, embedder: Embedder | str, *, progress: Progress | None = None) -> None:
+        """Change the vault's embedder: embed every text anew, then switch at once.
+
+        A stop in the middle loses nothing: the old vectors serve until the switch, and the next run goes on from
+        where this one was. Other processes that have the vault open must open it again after the switch.
+        """
+        named = embedder if isinstance(embedder, str) else None
+        new = resolve_embedder(named, model_dir=self._model_dir()) if named else embedder
+        assert not isinstance(new, str)
+        info = EmbedderInfo(new.id, new.dim)
+        reembed(self.vault.store, new, info, batch_size=self.settings.batch_size, progress=progress, switch=True)
+        if named:
+            self.vault.store.set_setting("embedder", named)
+        self._index.close()
+        self._use(new)
+        self.vault.drop_other_indexes(self._index)
+
+    # --- inside
+
+    def _resolve(self, given: Embedder | None) -> Embedder:
+        store, wanted = self.vault.store, self.settings.embedder
+        remembered = store.setting("embedder")
+        if given is None:
+            name = remembered if wanted == "auto" and remembered else wanted
+            given = resolve_embedder(name, model_dir=self._model_dir())
+        else:
+            name = None
+        held = store.embedder()
+        if held is None:
+            return given
+        if held.id != given.id:
+            raise ConfigError(
+                f"This vault holds vectors of {held.id}, but the embedder is {given.id}: they cannot be compared.",
+                hint=f"Leave the embedder out to use the vault's own, or change it for good with: anamnos reembed"
+                f" --embedder {name or given.id}",
+            )
+        return given
+
+    def _use(self, embedder: Embedder) -> None:
+        self.embedder = embedder
+        held = self.vault.store.embedder()
+        self._info = held if held is not None and held.id == embedder.id else EmbedderInfo(embedder.id, embedder.dim)
+        self._index = self.vault.index(self._info)
+        recipe = RECIPES[self.settings.recipe]
+        self._recaller = Recaller(self.vault.store, self._index, embedder, self._reader, recipe)
+
+    def _model_dir(self) -> Path | None:
+        return Path(self.settings.model_dir) if self.settings.model_dir else None
+
+    def _keep_terms_current(self) -> None:
+        known = self.vault.store.setting("terms")
+        if known not in (None, TERMS_VERSION):
+            self._rederive_terms()
+
+    def _rederive_terms(self) -> None:
+        for cubes in self._every_version():
+            terms = {row: self._reader.terms(searchable_text(cube)).astype("<u4").tobytes() for row, cube in cubes}
+            self.vault.store.put_terms(terms)
+        self.vault.store.set_setting("terms", TERMS_VERSION)
+
+    def _every_version(self) -> Iterator[list[tuple[int, MemCube]]]:
+        nobody, last = EmbedderInfo("", 0), 0  # no row has a vector of no embedder, so every text comes
+        while batch := self.vault.store.without_vector(nobody, after=last):
+            yield batch
+            last = batch[-1][0]
+
+    def _all(self, scope: Scope) -> list[MemCube]:
+        from anamnos.cube import State
+        from anamnos.types import Comparison, Field, Where
+
+        return self.vault.store.list(scope, Where(Field.STATE, Comparison.IN, tuple(State)))
+
+    def _remember(
+        self,
+        turns: Sequence[Turn],
+        origin: Origin,
+        *,
+        said_now: datetime | None = None,
+        whole_source: bool = False,
+        progress: Progress | None = None,
+    ) -> Receipt:
+        for turn in turns:
+            self._checked_text(turn.content)
+        now = self._clock()
+        planned = plan(turns, origin, self.vault.store, self._new_id, now, whole_source=whole_source)
+        if said_now is not None:  # after planning: the same words at another moment are the same memory
+            planned = [_said_at(item, said_now) for item in planned]
+        receipt = Receipt((), (), self.vault.store.sequence())
+        for start in range(0, len(planned), self.settings.batch_size):
+            batch = planned[start : start + self.settings.batch_size]
+            part = self._write(self._ops(batch))
+            receipt = _merge(receipt, batch, part)
+            if progress:
+                progress(start + len(batch), len(planned))
+        return receipt
+
+    def _ops(self, planned: Sequence[Planned]) -> list[Op]:
+        new = [item for item in planned if item.cube is not None]
+        texts = [searchable_text(item.cube) for item in new if item.cube is not None]
+        vectors = self.embedder.embed(texts) if texts else np.empty((0, self._info.dim), dtype=np.float32)
+        return [self._op(item, vector=vector) for item, vector in zip(new, vectors, strict=True)]
+
+    def _op(self, item: Planned, *, vector: Vector | None = None, target: CubeId | None = None) -> Op:
+        cube = item.cube
+        assert cube is not None
+        text = searchable_text(cube)
+        if vector is None:
+            vector = self.embedder.embed([text])[0]
+        derived = Derived(self._reader.terms(text), self._checked_vector(vector), self._info.id)
+        if cube.version > 1:
+            return Op(OpKind.UPDATE, target=target or cube.id, cube=cube, derived=derived, key=item.key)
+        return Op(OpKind.ADD, cube=cube, derived=derived, key=item.key)
+
+    def _write(self, ops: Sequence[Op]) -> Receipt:
+        """Apply operations in one transaction and return their receipt."""
+        store, done = self.vault.store, []
+        if ops:
+            if store.embedder() is None:
+                self._register_embedder()
+            with store.write() as tx:
+                for op in ops:
+                    done += apply(op, tx, now=self._clock())
+        return Receipt(tuple(i for i, _ in done), tuple(o for _, o in done), store.sequence())
+
+    def _register_embedder(self) -> None:
+        self.vault.store.use_embedder(self._info)
+        self.vault.store.set_setting("terms", TERMS_VERSION)
+        if self.settings.embedder != "auto":
+            self.vault.store.set_setting("embedder", self.settings.embedder)
+
+    def _erase(self, ids: Sequence[CubeId]) -> Receipt:
+        store = self.vault.store
+        done: dict[CubeId, Outcome] = {}
+        blobs = False
+        with store.write() as tx:
+            for cube_id in ids:
+                if cube_id in done:
+                    continue  # derived from one that went before
+                cube = tx.current(cube_id)
+                blobs = blobs or (cube is not None and cube.substrate is not Substrate.TEXT)
+                done.update(apply(Op(OpKind.DELETE, target=cube_id), tx, now=self._clock()))
+        self._index.catch_up()
+        if blobs:
+            self.vault.drop_unused_blobs()
+        clean = store.scrub()
+        return Receipt(tuple(done), tuple(done.values()), store.sequence(), "erased" if clean else "erasing")
+
+    def _checked_text(self, text: str) -> str:
+        if not check_text("content", text).strip():
+            raise InvalidInput("The content is empty.", hint="Give some text to remember.")
+        limit = self.settings.max_text_chars
+        if len(text) > limit:
+            raise LimitExceeded(
+                f"The content has {len(text):,} characters; one memory may have {limit:,}.",
+                hint="Write it to a file and use ingest, which splits it, or raise max_text_chars.",
+            )
+        return text
+
+    def _checked_vector(self, vector: Any) -> Vector:
+        array = np.asarray(vector, dtype=np.float32)
+        if array.shape != (self._info.dim,):
+            raise InvalidInput(f"The vector has shape {array.shape}; this vault needs ({self._info.dim},).")
+        if not np.isfinite(array).all():
+            raise InvalidInput("The vector holds NaN or infinite numbers.")
+        norm = float(np.linalg.norm(array))
+        if not math.isclose(norm, 1.0, abs_tol=1e-2):
+            raise InvalidInput(f"The vector has norm {norm:.4f}; it must be 1.", hint="Divide it by its norm.")
+        return array
+
+
+def _check_scope(scope: object) -> None:
+    if not isinstance(scope, Scope):
+        raise InvalidInput(
+            f"scope must be a Scope, got {type(scope).__name__}.", hint="For instance Scope(user='ann')."
+        )
+
+
+def _said_at(item: Planned, now: datetime) -> Planned:
+    if item.cube is None or item.cube.version > 1:
+        return item
+    return replace(item, cube=replace(item.cube, time=replace(item.cube.time, created_at=now)))
+
+
+def _merge(so_far: Receipt, planned: Sequence[Planned], part: Receipt) -> Receipt:
+    """Return the receipt with one batch more: what was known already and what was written, in the input's order."""
+    written = iter(zip(part.ids, part.outcomes, strict=True))
+    pairs: list[tuple[CubeId, Outcome]] = [
+        (item.known, "unchanged") if item.known is not None else next(written) for item in planned
+    ]
+    return Receipt(
+        so_far.ids + tuple(i for i, _ in pairs), so_far.outcomes + tuple(o for _, o in pairs), part.sequence
+    )
+
+
+# --- the same, awaited -------------------------------------------------------------------------------------------
+
+
+def _awaited(verb: Callable[Concatenate[Memory, P], R]) -> Callable[Concatenate[AsyncMemory, P], Awaitable[R]]:
+    @functools.wraps(verb)
+    async def call(self: AsyncMemory, *args: P.args, **kwargs: P.kwargs) -> R:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, functools.partial(verb, self.memory, *args, **kwargs))
+
+    return call
+
+
+@dataclass
+class AsyncMemory:
+    """The verbs of ``Memory``, to be awaited; they run in a few threads that belong to this object.
+
+    >>> async with AsyncMemory(Memory("my-vault")) as memory:  # doctest: +SKIP
+    ...     await memory.add("The spare key is under the blue pot.", Scope(user="ann"))
+
+    memory   opened; closed with this object
+    threads  how many verbs may run at once
+    """
+
+    memory: Memory
+    threads: int = 4
+    _executor: ThreadPoolExecutor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="anamnos")
+
+    async def close(self) -> None:
+        """Wait for the verbs in progress, then let go of the vault."""
+        await asyncio.get_running_loop().run_in_executor(None, self._executor.shutdown)
+        self.memory.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    add = _awaited(Memory.add)
+    ingest = _awaited(Memory.ingest)
+    update = _awaited(Memory.update)
+    delete = _awaited(Memory.delete)
+    delete_all = _awaited(Memory.delete_all)
+    search = _awaited(Memory.search)
+    answer_context = _awaited(Memory.answer_context)
+    get = _awaited(Memory.get)
+    list = _awaited(Memory.list)
+    history = _awaited(Memory.history)
+    stats = _awaited(Memory.stats)
+    export = _awaited(Memory.export)
+    import_ = _awaited(Memory.import_)
+    backup = _awaited(Memory.backup)
+    verify = _awaited(Memory.verify)
+    rebuild_index = _awaited(Memory.rebuild_index)
+    reembed = _awaited(Memory.reembed)
+
+
+__all__ = ["AsyncMemory", "Memory", "StoreError"]

@@ -1,0 +1,1 @@
+"""From a cue to hits: analyse, score in channels, fuse, pack."""

@@ -1,0 +1,1 @@
+"""Ways to look for a memory. One file per channel."""

@@ -1,0 +1,68 @@
+"""What a channel is: one opinion about every memory of a scope.
+
+Laws:
+ 1. ``score`` gives one float32 per document of the space, higher is better; documents outside the mask do not count.
+ 2. It depends on nothing outside the searched scope.
+ 3. It changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anamnos.index.base import VectorIndex
+from anamnos.index.keyword import Bm25, Scores
+from anamnos.index.space import SpaceIndex
+from anamnos.recall.analyse import Cue
+from anamnos.types import Vector
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search in progress: what all channels share, computed at most once.
+
+    mask  (n,) bool: the documents that the scope covers
+    """
+
+    cue: Cue
+    vector: Vector
+    space: SpaceIndex
+    vectors: VectorIndex
+    mask: NDArray[np.bool_]
+    bm25: Bm25
+
+    @cached_property
+    def cosines(self) -> Scores:
+        """Cosine of the cue with each document: (n,) float32, 0 outside the mask."""
+        docs = np.flatnonzero(self.mask)
+        out = np.zeros(len(self.space), dtype=np.float32)
+        out[docs] = self.vectors.similarities(self.vector, self.space.rows[docs])
+        return out
+
+    @cached_property
+    def keyword_scores(self) -> dict[str, Scores]:
+        """BM25 per grain: see ``anamnos.index.keyword``."""
+        return self.bm25.scores(self.space, self.cue.terms, self.mask)
+
+
+class Channel(Protocol):
+    """Scores the documents of a search."""
+
+    @property
+    def name(self) -> str:
+        """As it appears in a hit's ``channels``."""
+
+    @property
+    def standardise(self) -> bool:
+        """Whether its scores are compared as z-scores; else they are added as they are."""
+
+    def score(self, search: Search) -> Scores:
+        """Return one score per document: (n,) float32."""
+
+    def explain(self, search: Search, doc: int) -> str:
+        """Return what it saw in document ``doc``, in words; "" if nothing."""

@@ -1,0 +1,27 @@
+"""Who is asked about: a turn of the one participant that the question names gets a bonus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anamnos.index.keyword import Scores
+from anamnos.recall.channels.base import Search
+
+
+@dataclass(frozen=True)
+class SpeakerChannel:
+    """1 if exactly one participant is named and said it, else 0. A bonus, never a filter: filters lose evidence."""
+
+    name: str = "speaker"
+    standardise: bool = False
+
+    def score(self, search: Search) -> Scores:
+        if len(search.cue.speakers) != 1:
+            return np.zeros(len(search.space), dtype=np.float32)
+        number = search.space.actor_number(search.cue.speakers[0])
+        return (search.mask & (search.space.actor == number)).astype(np.float32)
+
+    def explain(self, search: Search, doc: int) -> str:
+        return f"said by {search.cue.speakers[0]}" if self.score(search)[doc] else ""

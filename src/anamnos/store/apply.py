@@ -1,0 +1,118 @@
+"""The one way in which cubes change: ``apply(op, transaction)``. Every strategy only proposes Ops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from anamnos.cube import CubeId, MemCube, State
+from anamnos.errors import AccessDenied, Conflict, InvalidInput, NotFound
+from anamnos.store.base import Transaction
+from anamnos.types import Op, OpKind, Outcome
+
+
+def apply(op: Op, tx: Transaction, *, now: datetime) -> list[tuple[CubeId, Outcome]]:
+    """Carry out one operation inside a write, and return what happened to which cube.
+
+    add     a new cube; ``unchanged`` and the known id if its key is known already
+    update  the next version; ``unchanged`` if nothing would differ
+    delete  the cube and everything derived from it, all versions
+    restore a version as it was, times and all; ``unchanged`` if it is there already, or if its content is known
+            under another id
+    now     becomes ``recorded_at``, but for restore
+    Raises: NotFound for an unknown target; Conflict if the version is not the one after the current one;
+    AccessDenied if the cube is frozen.
+    """
+    if op.kind is OpKind.ADD:
+        return [_add(op, tx, now)]
+    if op.kind is OpKind.RESTORE:
+        return [_restore(op, tx)]
+    if op.target is None:
+        raise InvalidInput(f"An operation {op.kind} needs a target.")
+    if op.kind is OpKind.UPDATE:
+        return [_update(op, op.target, tx, now)]
+    return _delete(op.target, tx)
+
+
+def _add(op: Op, tx: Transaction, now: datetime) -> tuple[CubeId, Outcome]:
+    cube = _new_cube(op)
+    known = tx.find(op.key) if op.key else None
+    if known is not None:
+        return known, "unchanged"
+    if tx.current(cube.id) is not None:
+        raise Conflict(f"There is a memory {cube.id} already.", hint="Use update to change it.")
+    tx.insert(_recorded(cube, now), op.derived, op.key)
+    return cube.id, "added"
+
+
+def _update(op: Op, target: CubeId, tx: Transaction, now: datetime) -> tuple[CubeId, Outcome]:
+    cube, current = _new_cube(op), _changeable(target, tx)
+    if cube.id != target or cube.version != current.version + 1:
+        raise Conflict(
+            f"Memory {target} is at version {current.version}; version {cube.version} cannot follow it.",
+            hint="Read the current version and make the change again.",
+            current_version=current.version,
+        )
+    if replace(cube, version=current.version, time=current.time) == current and _same_time(cube, current):
+        return target, "unchanged"
+    tx.retire(target, now)
+    tx.insert(_recorded(cube, now), op.derived, op.key)
+    return target, "updated"
+
+
+def _restore(op: Op, tx: Transaction) -> tuple[CubeId, Outcome]:
+    cube = _new_cube(op)
+    there = tx.version(cube.id, cube.version)
+    if there is not None:
+        if there != cube:
+            raise Conflict(
+                f"Memory {cube.id} version {cube.version} is there already, with other content.",
+                hint="Import into an empty vault, or delete that memory first.",
+            )
+        return cube.id, "unchanged"
+    known = tx.find(op.key) if op.key else None
+    if known is not None and known != cube.id:
+        return known, "unchanged"
+    if cube.time.superseded_at is None and tx.current(cube.id) is not None:
+        raise Conflict(f"Memory {cube.id} has another current version.", hint="Delete that memory first.")
+    tx.insert(cube, op.derived, op.key)
+    return cube.id, "added"
+
+
+def _delete(target: CubeId, tx: Transaction) -> list[tuple[CubeId, Outcome]]:
+    doomed = [target]
+    for cube_id in doomed:  # grows while it is walked
+        _changeable(cube_id, tx)
+        doomed += [other for other in tx.dependents(cube_id) if other not in doomed]
+    for cube_id in doomed:
+        tx.erase(cube_id)
+    return [(cube_id, "deleted") for cube_id in doomed]
+
+
+def _new_cube(op: Op) -> MemCube:
+    if op.cube is None:
+        raise InvalidInput(f"An operation {op.kind} needs a cube.")
+    return op.cube
+
+
+def _changeable(cube_id: CubeId, tx: Transaction) -> MemCube:
+    current = tx.current(cube_id)
+    if current is None:
+        raise NotFound(f"There is no memory {cube_id}.")
+    if current.lifecycle.state is State.FROZEN:
+        raise AccessDenied(
+            f"Memory {cube_id} is frozen: it cannot be changed or deleted.", hint="Lift the hold first."
+        )
+    return current
+
+
+def _recorded(cube: MemCube, now: datetime) -> MemCube:
+    return replace(cube, time=replace(cube.time, recorded_at=now, superseded_at=None))
+
+
+def _same_time(a: MemCube, b: MemCube) -> bool:
+    return (a.time.created_at, a.time.valid_from, a.time.valid_to) == (
+        b.time.created_at,
+        b.time.valid_from,
+        b.time.valid_to,
+    )

@@ -1,0 +1,198 @@
+"""What a store is: the only truth. Every index is derived from it and can be made again from it.
+
+Laws (``anamnos.testing.StoreContract`` checks them on every engine, ``ReferenceStore`` is the oracle):
+ 1. All or nothing: what happens inside one ``write()`` is there after it, or none of it is.
+ 2. Acknowledged means durable: once ``write()`` has ended without an error, a kill of the process loses nothing.
+ 3. Read your writes: a read that starts after ``write()`` ended sees it, from every thread and process.
+ 4. A scope is a wall: no read or write in one scope shows or changes anything of a scope that it does not cover.
+ 5. ``sequence()`` only grows, and ``changes(after=n)`` gives each later change exactly once, in order.
+ 6. Erased means gone: after ``write()`` and ``scrub()``, no byte of an erased text is in any file of the store.
+ 7. A filter means what ``anamnos.types.matches`` says, on every engine.
+ 8. Vectors are kept as they were given (float32), each under the name and dimension of its embedder.
+ 9. Rows are numbers >= 1 that only grow and are never used again.
+Errors are StoreError and its kinds; the engine's own never get out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anamnos.cube import CubeId, MemCube, Scope
+from anamnos.types import Change, Derived, Filter, Vector
+
+Rows = NDArray[np.int64]
+
+
+class Transaction(Protocol):
+    """The primitives of one write. Only ``anamnos.store.apply`` decides when to use which."""
+
+    def current(self, cube_id: CubeId) -> MemCube | None:
+        """Return the current version of a cube, as seen inside this write."""
+
+    def version(self, cube_id: CubeId, version: int) -> MemCube | None:
+        """Return one version of a cube, as seen inside this write."""
+
+    def find(self, key: bytes) -> CubeId | None:
+        """Return the cube whose current version was written under this idempotency key."""
+
+    def dependents(self, cube_id: CubeId) -> list[CubeId]:
+        """Return the cubes of which some version was derived from this one."""
+
+    def insert(self, cube: MemCube, derived: Derived | None, key: bytes) -> None:
+        """Store a version: as the current one of its id, unless its time says that it was superseded.
+
+        Raises: ConfigError if the vector is not of the embedder in use.
+        """
+
+    def retire(self, cube_id: CubeId, at: datetime) -> None:
+        """Make the current version a past one, superseded at ``at``."""
+
+    def erase(self, cube_id: CubeId) -> None:
+        """Remove all versions of a cube, and every link to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What recall must know of each current text cube of one user, one entry per row, rows ascending.
+
+    rows      (n,) int64
+    order     (n, 2) uint64: the cube's id, which sorts by the time of its first writing
+    created   (n,) int64: microseconds since 1970, or the least int64 where unknown
+    scopes    (n,) int64: numbers of the scopes written in
+    names     scope number -> scope
+    actors    who said it, per row; None if nobody
+    terms     index terms per row: uint32 as little-endian bytes
+    """
+
+    rows: Rows
+    order: NDArray[np.uint64]
+    created: NDArray[np.int64]
+    scopes: NDArray[np.int64]
+    names: Mapping[int, Scope]
+    actors: Sequence[str | None]
+    terms: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderInfo:
+    """Which vectors a store holds."""
+
+    id: str
+    dim: int
+
+
+class Store(Protocol):
+    """Durable truth: cubes with all their versions, links, keyword rows, vectors, and the feed of changes."""
+
+    def open(self) -> Self:
+        """Open or create the files, bring an older schema up to date. Raises: StoreError and its kinds."""
+
+    def close(self) -> None:
+        """Let go of all files. Calling it twice is fine."""
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Return a context in which one write happens: kept on a normal exit, undone on an exception."""
+
+    def scrub(self) -> bool:
+        """Clean the bytes of what was erased out of journals; return whether none is left."""
+
+    # reading cubes
+    def get(self, cube_id: CubeId, version: int | None = None) -> MemCube | None:
+        """Return a version of a cube, the current one by default, or None."""
+
+    def history(self, cube_id: CubeId) -> list[MemCube]:
+        """Return all versions of a cube, oldest first; empty if there is none."""
+
+    def list(
+        self,
+        scope: Scope,
+        filter: Filter | None = None,
+        *,
+        after: CubeId | None = None,
+        limit: int | None = None,
+    ) -> list[MemCube]:
+        """Return current cubes covered by ``scope`` that pass the filter, by id, from the one behind ``after``.
+
+        Without a condition on the state, only the states of ``SEARCHED_STATES`` are given.
+        """
+
+    def export(self, scope: Scope | None = None) -> Iterator[tuple[MemCube, Derived | None, bytes]]:
+        """Yield every version of every cube of a scope (None: of all), by id and version, with what it is found by."""
+
+    def find(self, keys: Iterable[bytes]) -> dict[bytes, CubeId]:
+        """Return, for those idempotency keys that are known, the cube's id."""
+
+    def count(self, scope: Scope | None = None) -> int:
+        """Return the number of current cubes, of any state."""
+
+    def scopes(self) -> list[Scope]:
+        """Return every scope in which there is a current cube."""
+
+    # the feed for indexes
+    def sequence(self) -> int:
+        """Return the number of the last change."""
+
+    def changes(self, after: int, limit: int = 10_000) -> list[Change]:
+        """Return the changes behind number ``after``, in order."""
+
+    def outline(self, scope: Scope, *, rows: Rows | None = None, all_states: bool = False) -> Outline:
+        """Return the outline of the tenant's and user's current text cubes (of ``rows`` among them, if given).
+
+        The agent and session of ``scope`` play no part. Only the states of ``SEARCHED_STATES`` unless ``all_states``.
+        """
+
+    def select(self, scope: Scope, filter: Filter | None = None) -> Rows:
+        """Return the rows of what ``list`` would give, ascending."""
+
+    def at(self, rows: Sequence[int]) -> list[MemCube]:
+        """Return the cubes at these rows, in this order, leaving out rows that are not there."""
+
+    def blob_names(self) -> set[str]:
+        """Return the SHA-256 of every blob that some version of some cube refers to."""
+
+    # vectors
+    def embedder(self) -> EmbedderInfo | None:
+        """Return which embedder's vectors are in use; None in a new store."""
+
+    def use_embedder(self, info: EmbedderInfo) -> None:
+        """Make ``info`` the embedder in use, and drop the vectors of all others.
+
+        Raises: Conflict if another one is in use and some text still lacks a vector of the new one.
+        """
+
+    def vectors(self, rows: Rows, info: EmbedderInfo) -> NDArray[np.float32]:
+        """Return the vectors at these rows: (len(rows), dim) float32, zeros where there is none."""
+
+    def put_vectors(self, rows: Rows, vectors: NDArray[np.float32], info: EmbedderInfo) -> None:
+        """Store vectors of an embedder for rows that are there; rows that are gone are passed over."""
+
+    def without_vector(
+        self, info: EmbedderInfo, *, after: int = 0, limit: int = 1_000
+    ) -> list[tuple[int, MemCube]]:
+        """Return text versions (row and cube) behind row ``after`` that have no vector of this embedder."""
+
+    def put_terms(self, terms: Mapping[int, bytes]) -> None:
+        """Replace the index terms of rows (row -> uint32 little-endian bytes)."""
+
+    # state of the whole
+    def setting(self, name: str) -> str | None:
+        """Return a value that belongs to the store as a whole, such as the version of its index terms."""
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Store such a value."""
+
+    def verify(self) -> list[str]:
+        """Return what is wrong inside the store, one sentence each; empty if it is sound."""
+
+    def backup(self, target: str) -> None:
+        """Write a consistent copy of the store's rows to a new file while others read and write."""
+
+
+__all__ = ["Change", "Derived", "EmbedderInfo", "Outline", "Rows", "Store", "Transaction", "Vector"]

@@ -1,0 +1,690 @@
+"""The embedded store: one SQLite file through apsw, in write-ahead mode. See docs/formats/vault.md.
+
+One connection writes, a few read; SQLite's own locks let many processes share the file. ``synchronous = FULL``
+makes every commit durable, ``secure_delete`` and FTS5's ``secure-delete`` overwrite what is erased, and ``scrub``
+empties the write-ahead log after it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+import apsw
+import numpy as np
+from numpy.typing import NDArray
+
+from anamnos.cube import CubeId, Link, MemCube, Scope, Substrate
+from anamnos.errors import AnamnosError, Busy, ConfigError, Conflict, Corrupt, MigrationNeeded, StoreError
+from anamnos.store.base import EmbedderInfo, Outline, Rows
+from anamnos.store.migrations import MIGRATIONS, SCHEMA_VERSION
+from anamnos.store.sqlite_filter import filter_condition, scope_condition, state_condition
+from anamnos.store.sqlite_rows import (
+    CUBE_COLUMNS,
+    CUBE_TABLES,
+    cube_from_row,
+    id_bytes,
+    id_text,
+    link_from_row,
+    micros,
+    more_json,
+)
+from anamnos.types import Change, Derived, Filter, fold
+
+APPLICATION_ID = 0x414E414D  # "ANAM": tells a vault from any other SQLite file
+PAGE_BYTES = 8192  # five vectors of 384 floats fit; with 4096 a quarter of each page would stay empty
+_SCRUB_S = 5.0
+_KINDS = ("written", "retired", "erased")
+_UNKNOWN_TIME = np.iinfo(np.int64).min
+
+
+class SqliteStore:
+    """A store in one file.
+
+    path            of the database file; its folder must be there
+    busy_timeout_s  how long a write waits for other writers before it raises Busy
+    """
+
+    def __init__(self, path: Path, *, busy_timeout_s: float = 60.0) -> None:
+        self.path = path
+        self.busy_timeout_s = busy_timeout_s
+        self._writer: apsw.Connection | None = None
+        self._write_lock = threading.RLock()
+        self._readers: list[apsw.Connection] = []
+        self._readers_lock = threading.Lock()
+        self._to_scrub = False
+
+    # --- opening and closing
+
+    def open(self) -> Self:
+        with self._errors():
+            db = self._connect()
+            try:
+                self._migrate(db)
+            except BaseException:
+                db.close()
+                raise
+            self._writer = db
+        return self
+
+    def close(self) -> None:
+        with self._write_lock, self._readers_lock:
+            if self._writer is None:
+                return
+            if self._to_scrub:
+                self.scrub()
+            for db in self._readers:
+                db.close()
+            self._readers.clear()
+            self._writer.close()  # the last connection to close folds the log into the file
+            self._writer = None
+
+    def _connect(self) -> apsw.Connection:
+        db = apsw.Connection(str(self.path))
+        db.set_busy_timeout(round(self.busy_timeout_s * 1000))
+        db.create_scalar_function("fold_in", _fold_in, 2, deterministic=True)
+        for pragma in (
+            "foreign_keys = ON",
+            "secure_delete = ON",
+            "synchronous = FULL",
+            "temp_store = MEMORY",
+        ):
+            db.execute(f"PRAGMA {pragma}")
+        return db
+
+    def _migrate(self, db: apsw.Connection) -> None:
+        application, version = db.pragma("application_id"), db.pragma("user_version")
+        empty = db.execute("SELECT count(*) FROM sqlite_schema").get == 0
+        if not empty and application != APPLICATION_ID:
+            raise StoreError(
+                f"{self.path} is an SQLite file, but not one of Anamnos.",
+                hint="Name another folder as the vault.",
+            )
+        if version > SCHEMA_VERSION:
+            raise MigrationNeeded(
+                f"The vault has schema {version}; this version of Anamnos knows schemas up to {SCHEMA_VERSION}.",
+                hint="Upgrade with: pip install --upgrade anamnos",
+            )
+        if empty:
+            db.pragma("page_size", PAGE_BYTES)
+        if db.pragma("journal_mode") != "wal":
+            _retry(lambda: db.pragma("journal_mode", "wal"), self.busy_timeout_s)
+        if version == SCHEMA_VERSION:
+            return
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for number, step in enumerate(MIGRATIONS, start=1):
+                if number > db.pragma("user_version"):  # another process may have been faster
+                    step(db)
+                    db.pragma("user_version", number)
+            db.pragma("application_id", APPLICATION_ID)
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+
+    # --- writing
+
+    @contextmanager
+    def write(self) -> Iterator[SqliteTransaction]:
+        with self._write_lock, self._errors():
+            db = self._open_writer()
+            if self._to_scrub:
+                self.scrub()
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                tx = SqliteTransaction(db)
+                yield tx
+                if tx.erased:
+                    tx.forget_unused_names()
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+            self._to_scrub = self._to_scrub or tx.erased
+
+    def scrub(self) -> bool:
+        with self._write_lock, self._errors():
+            db = self._open_writer()
+            db.set_busy_timeout(round(_SCRUB_S * 1000))  # a reader in another process may hold the log for long
+            try:
+                busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]  # type: ignore[index]
+            finally:
+                db.set_busy_timeout(round(self.busy_timeout_s * 1000))
+            self._to_scrub = bool(busy)
+        return not self._to_scrub
+
+    def _open_writer(self) -> apsw.Connection:
+        if self._writer is None:
+            raise StoreError("The store is closed.", hint="Open the vault again.")
+        return self._writer
+
+    # --- reading cubes
+
+    def get(self, cube_id: CubeId, version: int | None = None) -> MemCube | None:
+        wanted = ("c.current", ()) if version is None else ("c.version = ?", (version,))
+        found = self._cubes(f"c.id = ? AND {wanted[0]}", (id_bytes(cube_id), *wanted[1]))
+        return found[0] if found else None
+
+    def history(self, cube_id: CubeId) -> list[MemCube]:
+        return self._cubes("c.id = ?", (id_bytes(cube_id),), "ORDER BY c.version")
+
+    def list(
+        self,
+        scope: Scope,
+        filter: Filter | None = None,
+        *,
+        after: CubeId | None = None,
+        limit: int | None = None,
+    ) -> list[MemCube]:
+        condition, values = self._where(scope, filter)
+        if after is not None:
+            condition, values = f"{condition} AND c.id > ?", [*values, id_bytes(after)]
+        return self._cubes(condition, values, f"ORDER BY c.id LIMIT {-1 if limit is None else int(limit)}")
+
+    def export(self, scope: Scope | None = None) -> Iterator[tuple[MemCube, Derived | None, bytes]]:
+        condition, values = ("1", []) if scope is None else scope_condition(scope)
+        with self._reading() as db:
+            rows = db.execute(
+                f"SELECT c.row, c.id, c.version FROM cubes c JOIN scopes s USING (scope)"  # noqa: S608
+                f" WHERE {condition} ORDER BY c.id, c.version",
+                values,
+            ).fetchall()
+            for row, _, _ in rows:
+                cube = self._cubes("c.row = ?", (row,), db=db)[0]
+                terms, key = db.execute("SELECT terms, key FROM cubes WHERE row = ?", (row,)).fetchone()  # type: ignore[misc]
+                vector = db.execute(
+                    "SELECT vector FROM vectors JOIN embedders USING (embedder) WHERE row = ? AND in_use",
+                    (row,),
+                ).get
+                derived = None
+                if terms is not None:
+                    derived = Derived(
+                        np.frombuffer(terms, dtype="<u4"),
+                        None if vector is None else np.frombuffer(vector, dtype="<f4"),
+                    )
+                yield cube, derived, key or b""
+
+    def find(self, keys: Iterable[bytes]) -> dict[bytes, CubeId]:
+        found: dict[bytes, CubeId] = {}
+        with self._reading() as db:
+            for key in keys:
+                cube_id = db.execute("SELECT id FROM cubes WHERE key = ? AND current", (key,)).get
+                if cube_id is not None:
+                    found[key] = id_text(cube_id)
+        return found
+
+    def count(self, scope: Scope | None = None) -> int:
+        condition, values = ("1", []) if scope is None else scope_condition(scope)
+        sql = f"SELECT count(*) FROM cubes c JOIN scopes s USING (scope) WHERE c.current AND {condition}"  # noqa: S608
+        with self._reading() as db:
+            return int(db.execute(sql, values).get)
+
+    def scopes(self) -> list[Scope]:
+        with self._reading() as db:
+            return [
+                Scope(*row)
+                for row in db.execute(
+                    "SELECT tenant, user, agent, session FROM scopes s"
+                    " WHERE EXISTS (SELECT 1 FROM cubes c WHERE c.scope = s.scope AND c.current)"
+                    " ORDER BY tenant, user, agent, session"
+                )
+            ]
+
+    def _where(self, scope: Scope, filter: Filter | None) -> tuple[str, list[Any]]:
+        in_scope, scope_values = scope_condition(scope)
+        passes, filter_values = filter_condition(filter)
+        return f"c.current AND {in_scope} AND ({passes})", [*scope_values, *filter_values]
+
+    def _cubes(
+        self, condition: str, values: Sequence[Any], tail: str = "", *, db: apsw.Connection | None = None
+    ) -> list[MemCube]:
+        if db is None:
+            with self._reading() as reader:
+                return self._cubes(condition, values, tail, db=reader)
+        sql = f"SELECT {CUBE_COLUMNS} FROM {CUBE_TABLES} WHERE {condition} {tail}"  # noqa: S608
+        rows = db.execute(sql, values).fetchall()
+        links = {row[0]: _links(db, row[0]) for row in rows if row[18]}
+        return [cube_from_row(row, links) for row in rows]
+
+    # --- the feed for indexes
+
+    def sequence(self) -> int:
+        with self._reading() as db:
+            return int(db.execute("SELECT ifnull(max(seq), 0) FROM changes").get)
+
+    def changes(self, after: int, limit: int = 10_000) -> list[Change]:
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT seq, kind, row, id FROM changes WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+            )
+            return [Change(seq, _KINDS[kind], row, id_text(cube_id)) for seq, kind, row, cube_id in rows]  # type: ignore[arg-type]
+
+    def outline(self, scope: Scope, *, rows: Rows | None = None, all_states: bool = False) -> Outline:
+        condition = "c.current AND c.substrate = 'text' AND s.tenant = ? AND s.user IS ?"
+        if not all_states:
+            condition += f" AND {state_condition()}"
+        values: list[Any] = [scope.tenant, scope.user]
+        if rows is not None:
+            condition += " AND c.row IN (SELECT value FROM json_each(?))"
+            values.append(json.dumps(rows.tolist()))
+        with self._reading() as db:
+            found = db.execute(
+                f"SELECT c.row, c.id, c.created_at, c.scope, c.actor, c.terms"  # noqa: S608
+                f" FROM cubes c JOIN scopes s USING (scope) WHERE {condition} ORDER BY c.row",
+                values,
+            ).fetchall()
+            used = {row[3] for row in found}
+            names = {
+                number: Scope(*name)
+                for number, *name in db.execute("SELECT scope, tenant, user, agent, session FROM scopes")
+                if number in used
+            }
+        columns = list(zip(*found, strict=True)) or [()] * 6
+        return Outline(
+            rows=np.array(columns[0], dtype=np.int64),
+            order=np.frombuffer(b"".join(columns[1]), dtype=">u8").reshape(-1, 2).astype(np.uint64),
+            created=np.array([_UNKNOWN_TIME if t is None else t for t in columns[2]], dtype=np.int64),
+            scopes=np.array(columns[3], dtype=np.int64),
+            names=names,
+            actors=columns[4],
+            terms=[terms or b"" for terms in columns[5]],
+        )
+
+    def select(self, scope: Scope, filter: Filter | None = None) -> Rows:
+        condition, values = self._where(scope, filter)
+        sql = f"SELECT c.row FROM {CUBE_TABLES} WHERE {condition} ORDER BY c.row"  # noqa: S608
+        with self._reading() as db:
+            return np.array([row for (row,) in db.execute(sql, values)], dtype=np.int64)
+
+    def at(self, rows: Sequence[int]) -> list[MemCube]:
+        with self._reading() as db:
+            return [cube for row in rows for cube in self._cubes("c.row = ?", (int(row),), db=db)]
+
+    def blob_names(self) -> set[str]:
+        with self._reading() as db:
+            return {name for (name,) in db.execute("SELECT DISTINCT content FROM cubes WHERE substrate != 'text'")}
+
+    # --- vectors and terms
+
+    def embedder(self) -> EmbedderInfo | None:
+        with self._reading() as db:
+            row = db.execute("SELECT id, dim FROM embedders WHERE in_use").fetchone()
+        return None if row is None else EmbedderInfo(*row)
+
+    def use_embedder(self, info: EmbedderInfo) -> None:
+        with self.write() as tx:
+            number = tx.embedder_number(info)
+            missing = tx.db.execute(
+                "SELECT count(*) FROM cubes c WHERE substrate = 'text'"
+                " AND EXISTS (SELECT 1 FROM embedders WHERE in_use AND embedder != ?1)"
+                " AND NOT EXISTS (SELECT 1 FROM vectors v WHERE v.row = c.row AND v.embedder = ?1)",
+                (number,),
+            ).get
+            if missing:
+                raise Conflict(
+                    f"{missing} memories have no vector of {info.id} yet.", hint="Run: anamnos reembed"
+                )
+            tx.db.execute("UPDATE embedders SET in_use = (embedder = ?)", (number,))
+            tx.db.execute("DELETE FROM vectors WHERE embedder != ?", (number,))
+            tx.db.execute("DELETE FROM embedders WHERE embedder != ?", (number,))
+
+    def vectors(self, rows: Rows, info: EmbedderInfo) -> NDArray[np.float32]:
+        out = np.zeros((len(rows), info.dim), dtype=np.float32)
+        with self._reading() as db:
+            number = db.execute("SELECT embedder FROM embedders WHERE id = ?", (info.id,)).get
+            for place, row in enumerate(rows.tolist()):
+                data = db.execute(
+                    "SELECT vector FROM vectors WHERE row = ? AND embedder = ?", (row, number)
+                ).get
+                if data is not None:
+                    out[place] = np.frombuffer(data, dtype="<f4")
+        return out
+
+    def put_vectors(self, rows: Rows, vectors: NDArray[np.float32], info: EmbedderInfo) -> None:
+        with self.write() as tx:
+            for row, vector in zip(rows.tolist(), vectors, strict=True):
+                if tx.db.execute("SELECT 1 FROM cubes WHERE row = ?", (row,)).get is not None:
+                    tx.put_vector(row, vector, info)
+
+    def without_vector(
+        self, info: EmbedderInfo, *, after: int = 0, limit: int = 1_000
+    ) -> list[tuple[int, MemCube]]:
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT c.row FROM cubes c WHERE c.row > ? AND c.substrate = 'text' AND NOT EXISTS (SELECT 1"
+                " FROM vectors v JOIN embedders e USING (embedder) WHERE v.row = c.row AND e.id = ?)"
+                " ORDER BY c.row LIMIT ?",
+                (after, info.id, limit),
+            ).fetchall()
+            return [(row, self._cubes("c.row = ?", (row,), db=db)[0]) for (row,) in rows]
+
+    def put_terms(self, terms: Mapping[int, bytes]) -> None:
+        with self.write() as tx:
+            tx.db.executemany(
+                "UPDATE cubes SET terms = ? WHERE row = ?", [(t, row) for row, t in terms.items()]
+            )
+
+    # --- the whole
+
+    def setting(self, name: str) -> str | None:
+        with self._reading() as db:
+            value: str | None = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).get
+        return value
+
+    def set_setting(self, name: str, value: str) -> None:
+        with self.write() as tx:
+            tx.db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+
+    def verify(self) -> list[str]:
+        problems: list[str] = []
+        with self._write_lock, self._errors():
+            db = self._open_writer()
+            problems += [
+                f"integrity: {text}" for (text,) in db.execute("PRAGMA integrity_check") if text != "ok"
+            ]
+            problems += [
+                f"a row of {row[0]} refers to nothing" for row in db.execute("PRAGMA foreign_key_check")
+            ]
+            for table in ("words", "trigrams"):
+                try:
+                    db.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('integrity-check', 1)")
+                except apsw.CorruptError:
+                    problems.append(f"the keyword rows '{table}' do not agree with the text")
+            for text, sql in _CHECKS.items():
+                count = db.execute(sql).get
+                if count:
+                    problems.append(f"{count} {text}")
+        return problems
+
+    def backup(self, target: str) -> None:
+        with self._reading() as db, self._errors():
+            copy = apsw.Connection(target)
+            try:
+                with copy.backup("main", db, "main") as work:
+                    while not work.done:
+                        work.step(2_000)
+                copy.pragma("journal_mode", "delete")
+            finally:
+                copy.close()
+
+    # --- connections and errors
+
+    @contextmanager
+    def _reading(self) -> Iterator[apsw.Connection]:
+        """Lend a connection inside one snapshot."""
+        with self._errors():
+            with self._readers_lock:
+                self._open_writer()
+                db = self._readers.pop() if self._readers else None
+            db = db or self._connect()
+            try:
+                db.execute("BEGIN")
+                yield db
+            finally:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                with self._readers_lock:
+                    if self._writer is None:
+                        db.close()
+                    else:
+                        self._readers.append(db)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn apsw's errors into ours: the one place where that happens."""
+        try:
+            yield
+        except AnamnosError:
+            raise
+        except (apsw.BusyError, apsw.LockedError) as exc:
+            raise Busy(
+                f"{self.path} was held by other writers for {self.busy_timeout_s:g} s.", hint="Try again."
+            ) from exc
+        except (apsw.CorruptError, apsw.NotADBError) as exc:
+            raise Corrupt(
+                f"{self.path} is damaged or not a database: {exc}. It was left as it is.",
+                hint="Restore a backup, or copy the file away and run: anamnos doctor",
+            ) from exc
+        except apsw.FullError as exc:
+            raise StoreError(
+                "The disk is full; nothing was written.", hint="Free some space and try again."
+            ) from exc
+        except (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError) as exc:
+            raise StoreError(
+                f"{self.path} cannot be opened for writing: {exc}.", hint="Make the vault's folder writable."
+            ) from exc
+        except apsw.Error as exc:
+            raise StoreError(
+                f"The store failed: {type(exc).__name__}: {exc}.", hint="Run: anamnos verify"
+            ) from exc
+
+
+class SqliteTransaction:
+    """One write in progress. See ``anamnos.store.base.Transaction``."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self.db = db
+        self.erased = False
+        self._scopes: dict[Scope, int] = {}
+        self._origins: dict[tuple[str | None, str | None], int] = {}
+        self._embedder: tuple[int, str, int] | None = None
+
+    def current(self, cube_id: CubeId) -> MemCube | None:
+        return self._one("c.id = ? AND c.current", (id_bytes(cube_id),))
+
+    def version(self, cube_id: CubeId, version: int) -> MemCube | None:
+        return self._one("c.id = ? AND c.version = ?", (id_bytes(cube_id), version))
+
+    def _one(self, condition: str, values: Sequence[Any]) -> MemCube | None:
+        row = self.db.execute(f"SELECT {CUBE_COLUMNS} FROM {CUBE_TABLES} WHERE {condition}", values).fetchone()  # noqa: S608
+        return None if row is None else cube_from_row(row, {row[0]: _links(self.db, row[0])})
+
+    def find(self, key: bytes) -> CubeId | None:
+        cube_id = self.db.execute("SELECT id FROM cubes WHERE key = ? AND current", (key,)).get
+        return None if cube_id is None else id_text(cube_id)
+
+    def dependents(self, cube_id: CubeId) -> list[CubeId]:
+        rows = self.db.execute(
+            "SELECT DISTINCT c.id FROM derivations d JOIN cubes c USING (row) WHERE d.source = ? ORDER BY c.id",
+            (id_bytes(cube_id),),
+        )
+        return [id_text(other) for (other,) in rows]
+
+    def insert(self, cube: MemCube, derived: Derived | None, key: bytes) -> None:
+        content = cube.content if isinstance(cube.content, str) else cube.content.sha256
+        life, origin = cube.lifecycle, cube.provenance
+        self.db.execute(
+            "INSERT INTO cubes VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                id_bytes(cube.id),
+                cube.version,
+                int(cube.time.superseded_at is None),
+                self._scope_number(cube.scope),
+                self._origin_number(origin.source, origin.operator),
+                str(cube.substrate),
+                str(cube.role),
+                str(life.state),
+                micros(cube.time.created_at),
+                micros(cube.time.recorded_at),
+                micros(cube.time.superseded_at),
+                origin.actor,
+                life.importance,
+                origin.trust,
+                key or None,
+                int(bool(cube.links)),
+                content,
+                None if derived is None else derived.terms.astype("<u4").tobytes(),
+                more_json(cube),
+            ),
+        )
+        row = self.db.last_insert_rowid()
+        for place, link in enumerate(cube.links):
+            self.db.execute(
+                "INSERT INTO links VALUES (?, ?, ?, ?, ?)",
+                (row, place, str(link.kind), id_bytes(link.target), link.weight),
+            )
+        for source in origin.derived_from:
+            self.db.execute("INSERT OR IGNORE INTO derivations VALUES (?, ?)", (row, id_bytes(source)))
+        if cube.substrate is Substrate.TEXT and cube.time.superseded_at is None:
+            for table in ("words", "trigrams"):
+                self.db.execute(f"INSERT INTO {table} (rowid, content) VALUES (?, ?)", (row, content))  # noqa: S608
+        if derived is not None and derived.vector is not None:
+            self._put_own_vector(row, derived)
+        self._note(0, row, id_bytes(cube.id))
+
+    def retire(self, cube_id: CubeId, at: datetime) -> None:
+        row, content, substrate = self.db.execute(
+            "SELECT row, content, substrate FROM cubes WHERE id = ? AND current", (id_bytes(cube_id),)
+        ).fetchone()  # type: ignore[misc]
+        self._take_out_words(row, content, substrate)
+        self.db.execute("UPDATE cubes SET current = 0, superseded_at = ? WHERE row = ?", (micros(at), row))
+        self._note(1, row, id_bytes(cube_id))
+
+    def erase(self, cube_id: CubeId) -> None:
+        rows = self.db.execute(
+            "SELECT row, content, substrate, current FROM cubes WHERE id = ?", (id_bytes(cube_id),)
+        ).fetchall()
+        for row, content, substrate, current in rows:
+            if current:
+                self._take_out_words(row, content, substrate)
+            self.db.execute("DELETE FROM cubes WHERE row = ?", (row,))
+            self._note(2, row, id_bytes(cube_id))
+        self.db.execute(
+            "UPDATE cubes SET linked = EXISTS (SELECT 1 FROM links l WHERE l.row = cubes.row AND l.target != ?1)"
+            " WHERE row IN (SELECT row FROM links WHERE target = ?1)",
+            (id_bytes(cube_id),),
+        )
+        self.db.execute("DELETE FROM links WHERE target = ?", (id_bytes(cube_id),))
+        self.erased = True
+
+    def forget_unused_names(self) -> None:
+        """Remove the names of scopes and sources in which nothing is left."""
+        for table, column in (("scopes", "scope"), ("origins", "origin")):
+            self.db.execute(f"DELETE FROM {table} WHERE {column} NOT IN (SELECT {column} FROM cubes)")  # noqa: S608
+
+    def put_vector(self, row: int, vector: NDArray[np.float32], info: EmbedderInfo) -> None:
+        self.db.execute(
+            "DELETE FROM vectors WHERE row = ? AND embedder = ?", (row, self.embedder_number(info))
+        )
+        self.db.execute(
+            "INSERT INTO vectors VALUES (?, ?, ?, ?)",
+            (row, self.embedder_number(info), info.dim, np.ascontiguousarray(vector, dtype="<f4").tobytes()),
+        )
+
+    def embedder_number(self, info: EmbedderInfo) -> int:
+        self.db.execute(
+            "INSERT OR IGNORE INTO embedders (id, dim, in_use) VALUES (?, ?, NOT EXISTS (SELECT 1 FROM embedders))",
+            (info.id, info.dim),
+        )
+        return int(self.db.execute("SELECT embedder FROM embedders WHERE id = ?", (info.id,)).get)
+
+    def _put_own_vector(self, row: int, derived: Derived) -> None:
+        if self._embedder is None:
+            found = self.db.execute("SELECT embedder, id, dim FROM embedders WHERE in_use").fetchone()
+            if found is None:
+                raise ConfigError("The store has no embedder yet.", hint="Call use_embedder first.")
+            self._embedder = found
+        number, name, dim = self._embedder
+        vector = derived.vector
+        if vector is None or vector.shape != (dim,) or derived.embedder not in (None, name):
+            raise ConfigError(
+                f"A vector of {derived.embedder or 'another embedder'} does not fit this vault, which holds vectors"
+                f" of {name} with {dim} dimensions.",
+                hint="Open the vault again with its own embedder, or change it with: anamnos reembed",
+            )
+        self.db.execute(
+            "INSERT INTO vectors VALUES (?, ?, ?, ?)",
+            (row, number, dim, np.ascontiguousarray(vector, dtype="<f4").tobytes()),
+        )
+
+    def _take_out_words(self, row: int, content: str, substrate: str) -> None:
+        if substrate == Substrate.TEXT:
+            for table in ("words", "trigrams"):
+                self.db.execute(
+                    f"INSERT INTO {table} ({table}, rowid, content) VALUES ('delete', ?, ?)",  # noqa: S608
+                    (row, content),
+                )
+
+    def _note(self, kind: int, row: int, cube_id: bytes) -> None:
+        self.db.execute("INSERT INTO changes (kind, row, id) VALUES (?, ?, ?)", (kind, row, cube_id))
+
+    def _scope_number(self, scope: Scope) -> int:
+        if scope not in self._scopes:
+            name = (scope.tenant, scope.user, scope.agent, scope.session)
+            number = self.db.execute(
+                "SELECT scope FROM scopes WHERE tenant = ? AND ifnull(user, '') = ifnull(?, '')"
+                " AND ifnull(agent, '') = ifnull(?, '') AND ifnull(session, '') = ifnull(?, '')",
+                name,
+            ).get
+            if number is None:
+                self.db.execute("INSERT INTO scopes (tenant, user, agent, session) VALUES (?, ?, ?, ?)", name)
+                number = self.db.last_insert_rowid()
+            self._scopes[scope] = number
+        return self._scopes[scope]
+
+    def _origin_number(self, source: str | None, operator: str | None) -> int:
+        if (source, operator) not in self._origins:
+            number = self.db.execute(
+                "SELECT origin FROM origins WHERE ifnull(source, '') = ifnull(?, '')"
+                " AND ifnull(operator, '') = ifnull(?, '')",
+                (source, operator),
+            ).get
+            if number is None:
+                self.db.execute("INSERT INTO origins (source, operator) VALUES (?, ?)", (source, operator))
+                number = self.db.last_insert_rowid()
+            self._origins[source, operator] = number
+        return self._origins[source, operator]
+
+
+_CHECKS = {
+    "memories have several current versions": (
+        "SELECT count(*) FROM (SELECT id FROM cubes WHERE current GROUP BY id HAVING count(*) > 1)"
+    ),
+    "memories have no current version": (
+        "SELECT count(*) FROM (SELECT id FROM cubes GROUP BY id HAVING sum(current) = 0)"
+    ),
+    "text memories have no index terms (run: anamnos rebuild-index)": (
+        "SELECT count(*) FROM cubes WHERE substrate = 'text' AND terms IS NULL"
+    ),
+    "text memories have no vector of the embedder in use (run: anamnos rebuild-index)": (
+        "SELECT count(*) FROM cubes c WHERE substrate = 'text' AND NOT EXISTS (SELECT 1 FROM vectors v"
+        " JOIN embedders e USING (embedder) WHERE v.row = c.row AND e.in_use)"
+    ),
+    "vectors have another length than their embedder says": (
+        "SELECT count(*) FROM vectors v JOIN embedders e USING (embedder)"
+        " WHERE v.dim != e.dim OR length(v.vector) != 4 * e.dim"
+    ),
+    "links lead to memories that are not there": (
+        "SELECT count(*) FROM links l WHERE NOT EXISTS (SELECT 1 FROM cubes c WHERE c.id = l.target)"
+    ),
+}
+
+
+def _links(db: apsw.Connection, row: int) -> tuple[Link, ...]:
+    rows = db.execute("SELECT kind, target, weight FROM links WHERE row = ? ORDER BY place", (row,))
+    return tuple(link_from_row(*link) for link in rows)
+
+
+def _fold_in(wanted: str, content: str) -> bool:
+    return wanted in fold(content)
+
+
+def _retry(action: Any, seconds: float) -> None:
+    """Repeat what SQLite refuses as busy without waiting (the change of journal mode) until it goes through."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            action()
+            return
+        except (apsw.BusyError, apsw.LockedError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

@@ -1,0 +1,106 @@
+"""Filters as SQL: the tree becomes a condition with parameters, never text from the outside."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from anamnos.cube import Scope
+from anamnos.store.sqlite_rows import micros
+from anamnos.types import SEARCHED_STATES, And, Comparison, Field, Filter, Not, Or, Where, fold, names_state
+
+_COLUMNS = {
+    Field.ROLE: "c.role",
+    Field.STATE: "c.state",
+    Field.SUBSTRATE: "c.substrate",
+    Field.AGENT: "s.agent",
+    Field.SESSION: "s.session",
+    Field.ACTOR: "c.actor",
+    Field.SOURCE: "o.source",
+    Field.CREATED_AT: "c.created_at",
+    Field.RECORDED_AT: "c.recorded_at",
+    Field.IMPORTANCE: "c.importance",
+    Field.TRUST: "c.trust",
+}
+_SIGNS = {
+    Comparison.EQ: "=",
+    Comparison.LT: "<",
+    Comparison.LE: "<=",
+    Comparison.GT: ">",
+    Comparison.GE: ">=",
+}
+
+
+def scope_condition(scope: Scope) -> tuple[str, list[Any]]:
+    """Return the condition on ``scopes s`` that means ``scope.covers(...)``."""
+    sql, values = "s.tenant = ? AND s.user IS ?", [scope.tenant, scope.user]
+    for column, value in (("s.agent", scope.agent), ("s.session", scope.session)):
+        if value is not None:
+            sql += f" AND {column} = ?"
+            values.append(value)
+    return sql, values
+
+
+def filter_condition(tree: Filter | None) -> tuple[str, list[Any]]:
+    """Return the condition on ``cubes c`` (with scopes s, origins o) that means ``matches(tree, cube)``.
+
+    Adds the condition on the searched states unless the filter names states itself.
+    """
+    sql, values = ("1", []) if tree is None else _compile(tree)
+    if not names_state(tree):
+        sql = f"({sql}) AND {state_condition()}"
+    return sql, values
+
+
+def state_condition() -> str:
+    """Return the condition that keeps to ``SEARCHED_STATES``."""
+    return f"c.state IN ({', '.join(repr(str(state)) for state in SEARCHED_STATES)})"
+
+
+def _compile(tree: Filter) -> tuple[str, list[Any]]:
+    if isinstance(tree, And | Or):
+        compiled = [_compile(part) for part in tree.parts]
+        word, empty = (" AND ", "1") if isinstance(tree, And) else (" OR ", "0")
+        return (
+            word.join(f"({sql})" for sql, _ in compiled) or empty,
+            [value for _, values in compiled for value in values],
+        )
+    if isinstance(tree, Not):
+        sql, values = _compile(tree.part)
+        return f"NOT ifnull(({sql}), 0)", values
+    if tree.field is Field.TEXT:
+        return _text(tree)
+    if tree.field is Field.TAG:
+        sql, values = _compare("value", tree)
+        return f"EXISTS (SELECT 1 FROM json_each(c.more, '$.annotations.tags') WHERE {sql})", values
+    sql, values = _compare(_COLUMNS[tree.field], tree)
+    return f"ifnull({sql}, 0)", values
+
+
+def _compare(column: str, condition: Where) -> tuple[str, list[Any]]:
+    if condition.op is Comparison.IN:
+        marks = ", ".join("?" * len(condition.value))
+        return f"{column} IN ({marks})", [_plain(value) for value in condition.value]
+    return f"{column} {_SIGNS[condition.op]} ?", [_plain(condition.value)]
+
+
+def _text(condition: Where) -> tuple[str, list[Any]]:
+    """Narrow by trigrams, then look: ``fold_in`` (registered by the store) has the last word.
+
+    Only trigrams of plain ASCII narrow, since only they fold alike in SQLite and in ``fold``.
+    """
+    wanted = fold(condition.value)
+    exact = "c.substrate = 'text' AND fold_in(?, c.content)"
+    trigrams = {wanted[i : i + 3] for i in range(len(wanted) - 2)}
+    usable = sorted(t for t in trigrams if t.isascii() and "\0" not in t)[:32]
+    if not usable:
+        return exact, [wanted]
+    match = " AND ".join('"' + t.replace('"', '""') + '"' for t in usable)
+    return (
+        f"(NOT c.current OR c.row IN (SELECT rowid FROM trigrams WHERE trigrams MATCH ?)) AND {exact}",
+        [match, wanted],
+    )
+
+
+def _plain(value: Any) -> Any:
+    return micros(value) if isinstance(value, datetime) else str(value) if isinstance(value, str) else value

@@ -1,0 +1,115 @@
+"""How a cube lies in a row of the SQLite store, and comes back from it unchanged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from anamnos.cube import (
+    Annotations,
+    BlobRef,
+    CubeId,
+    Lifecycle,
+    Link,
+    LinkKind,
+    MemCube,
+    Policy,
+    Provenance,
+    Role,
+    Scope,
+    State,
+    Substrate,
+    Times,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+CUBE_COLUMNS = (
+    "c.row, c.id, c.version, s.tenant, s.user, s.agent, s.session, o.source, o.operator, c.substrate, c.role,"
+    " c.state, c.created_at, c.recorded_at, c.superseded_at, c.actor, c.importance, c.trust, c.linked,"
+    " c.content, c.more"
+)
+CUBE_TABLES = "cubes c JOIN scopes s USING (scope) JOIN origins o USING (origin)"
+
+
+def id_bytes(cube_id: str) -> bytes:
+    """Return the 16 bytes of a cube id; they sort like the id."""
+    return bytes.fromhex(cube_id.replace("-", ""))
+
+
+def id_text(data: bytes) -> CubeId:
+    """Return the cube id of 16 bytes."""
+    text = data.hex()
+    return CubeId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+
+
+def micros(time: datetime | None) -> int | None:
+    """Return a time as microseconds since 1970, exactly."""
+    return None if time is None else (time - _EPOCH) // _MICROSECOND
+
+
+def from_micros(value: int | None) -> datetime | None:
+    """Return the UTC time of microseconds since 1970, exactly."""
+    return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+def more_json(cube: MemCube) -> str | None:
+    """Return the JSON of those fields that have no column; None if all of them are at their defaults."""
+    parts: dict[str, Any] = {
+        "provenance": _without(cube.provenance.to_dict(), "source", "operator", "actor", "trust"),
+        "time": _without(cube.time.to_dict(), "created_at", "recorded_at", "superseded_at"),
+        "lifecycle": _without(cube.lifecycle.to_dict(), "state", "importance"),
+        "policy": cube.policy.to_dict(),
+        "annotations": cube.annotations.to_dict(),
+    }
+    more = {name: part for name, part in parts.items() if part}
+    if cube.parent_id is not None:
+        more["parent_id"] = cube.parent_id
+    if isinstance(cube.content, BlobRef):
+        more["blob"] = cube.content.to_dict()
+    return json.dumps(more, ensure_ascii=False, separators=(",", ":")) if more else None
+
+
+def cube_from_row(row: tuple[Any, ...], links: Mapping[int, tuple[Link, ...]]) -> MemCube:
+    """Return the cube of a row of ``CUBE_COLUMNS``; ``links`` by row number."""
+    number, cube_id, version, tenant, user, agent, session, source, operator, substrate, role, state = row[
+        :12
+    ]
+    created_at, recorded_at, superseded_at, actor, importance, trust, linked, content, more_text = row[12:]
+    more: dict[str, Any] = json.loads(more_text) if more_text else {}
+    time = Times.from_dict(more.get("time", {}))
+    life = {"state": State(state), "importance": importance, **more.get("lifecycle", {})}
+    provenance = {"source": source, "operator": operator, "actor": actor, "trust": trust}
+    return MemCube(
+        id=id_text(cube_id),
+        version=version,
+        content=BlobRef.from_dict(more["blob"]) if "blob" in more else content,
+        scope=Scope(tenant, user, agent, session),
+        parent_id=more.get("parent_id"),
+        substrate=Substrate(substrate),
+        role=Role(role),
+        provenance=Provenance.from_dict({**provenance, **more.get("provenance", {})}),
+        time=Times(
+            created_at=from_micros(created_at),
+            valid_from=time.valid_from,
+            valid_to=time.valid_to,
+            recorded_at=from_micros(recorded_at),
+            superseded_at=from_micros(superseded_at),
+        ),
+        lifecycle=Lifecycle.from_dict(life),
+        policy=Policy.from_dict(more.get("policy", {})),
+        annotations=Annotations.from_dict(more.get("annotations", {})),
+        links=links[number] if linked else (),
+    )
+
+
+def link_from_row(kind: str, target: bytes, weight: float) -> Link:
+    """Return the link of a row of the table ``links``."""
+    return Link(LinkKind(kind), id_text(target), weight)
+
+
+def _without(data: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if name not in names}

@@ -1,0 +1,359 @@
+"""The obvious store: a list of rows in memory. It is the oracle that every engine must agree with."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anamnos.cube import CubeId, MemCube, Scope, Substrate
+from anamnos.errors import ConfigError, StoreError
+from anamnos.store.base import EmbedderInfo, Outline, Rows
+from anamnos.types import SEARCHED_STATES, Change, Derived, Filter, Vector, matches, names_state
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNKNOWN_TIME = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One version of one cube. ``vectors`` are by the id of their embedder."""
+
+    row: int
+    cube: MemCube
+    current: bool
+    key: bytes
+    terms: bytes | None
+    vectors: Mapping[str, Vector]
+
+    @property
+    def is_text(self) -> bool:
+        return self.cube.substrate is Substrate.TEXT
+
+
+@dataclass
+class _Contents:
+    """All that the store holds. A write works on a copy, which takes the place of the original at its end."""
+
+    rows: dict[int, _Row] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
+    embedders: dict[str, int] = field(default_factory=dict)  # id -> dim
+    in_use: str | None = None
+    last_row: int = 0
+
+    def copy(self) -> _Contents:
+        return replace(
+            self,
+            rows=dict(self.rows),
+            changes=list(self.changes),
+            settings=dict(self.settings),
+            embedders=dict(self.embedders),
+        )
+
+    def current(self, cube_id: CubeId) -> _Row | None:
+        return next((r for r in self.rows.values() if r.current and r.cube.id == cube_id), None)
+
+    def passing(self, scope: Scope, filter: Filter | None) -> list[_Row]:
+        """Return the current rows that a read in ``scope`` sees, rows ascending."""
+        return [
+            r
+            for r in self.rows.values()
+            if r.current
+            and scope.covers(r.cube.scope)
+            and (names_state(filter) or r.cube.lifecycle.state in SEARCHED_STATES)
+            and (filter is None or matches(filter, r.cube))
+        ]
+
+
+class ReferenceStore:
+    """A store without files: clear, slow, gone with the process. Obeys all laws of ``Store`` but durability."""
+
+    def __init__(self) -> None:
+        self._contents = _Contents()
+        self._open = False
+        self._writing = False
+        self._write_lock = threading.RLock()
+
+    def open(self) -> Self:
+        self._open = True
+        return self
+
+    def close(self) -> None:
+        self._open = False
+
+    @contextmanager
+    def write(self) -> Iterator[ReferenceTransaction]:
+        with self._write_lock:
+            if self._writing:
+                raise StoreError("A write is going on in this thread already.")
+            draft = self._now().copy()
+            self._writing = True
+            try:
+                yield ReferenceTransaction(draft)
+                self._contents = draft
+            finally:
+                self._writing = False
+
+    def scrub(self) -> bool:
+        self._now()
+        return True
+
+    # --- reading cubes
+
+    def get(self, cube_id: CubeId, version: int | None = None) -> MemCube | None:
+        for r in self._now().rows.values():
+            if r.cube.id == cube_id and (r.current if version is None else r.cube.version == version):
+                return r.cube
+        return None
+
+    def history(self, cube_id: CubeId) -> list[MemCube]:
+        versions = [r.cube for r in self._now().rows.values() if r.cube.id == cube_id]
+        return sorted(versions, key=lambda cube: cube.version)
+
+    def export(self, scope: Scope | None = None) -> Iterator[tuple[MemCube, Derived | None, bytes]]:
+        contents = self._now()
+        for r in sorted(contents.rows.values(), key=lambda r: (r.cube.id, r.cube.version)):
+            if scope is not None and not scope.covers(r.cube.scope):
+                continue
+            derived = None
+            if r.terms is not None:
+                vector = r.vectors.get(contents.in_use) if contents.in_use is not None else None
+                derived = Derived(np.frombuffer(r.terms, dtype="<u4"), vector)
+            yield r.cube, derived, r.key
+
+    def find(self, keys: Iterable[bytes]) -> dict[bytes, CubeId]:
+        known = {r.key: r.cube.id for r in self._now().rows.values() if r.current and r.key}
+        return {key: known[key] for key in keys if key in known}
+
+    def count(self, scope: Scope | None = None) -> int:
+        rows = self._now().rows.values()
+        return sum(r.current and (scope is None or scope.covers(r.cube.scope)) for r in rows)
+
+    def scopes(self) -> list[Scope]:
+        return list(dict.fromkeys(r.cube.scope for r in self._now().rows.values() if r.current))
+
+    # --- the feed for indexes
+
+    def sequence(self) -> int:
+        return len(self._now().changes)
+
+    def changes(self, after: int, limit: int = 10_000) -> list[Change]:
+        return self._now().changes[after : after + limit]
+
+    def outline(self, scope: Scope, *, rows: Rows | None = None, all_states: bool = False) -> Outline:
+        wanted = None if rows is None else set(rows.tolist())
+        found = [
+            r
+            for r in self._now().rows.values()
+            if r.current
+            and r.is_text
+            and (r.cube.scope.tenant, r.cube.scope.user) == (scope.tenant, scope.user)
+            and (all_states or r.cube.lifecycle.state in SEARCHED_STATES)
+            and (wanted is None or r.row in wanted)
+        ]
+        names = dict(enumerate(dict.fromkeys(r.cube.scope for r in found)))
+        numbers = {name: number for number, name in names.items()}
+        ids = [int(r.cube.id.replace("-", ""), 16) for r in found]
+        return Outline(
+            rows=np.array([r.row for r in found], dtype=np.int64),
+            order=np.array([divmod(i, 2**64) for i in ids], dtype=np.uint64).reshape(-1, 2),
+            created=np.array([_micros(r.cube.time.created_at) for r in found], dtype=np.int64),
+            scopes=np.array([numbers[r.cube.scope] for r in found], dtype=np.int64),
+            names=names,
+            actors=[r.cube.provenance.actor for r in found],
+            terms=[r.terms or b"" for r in found],
+        )
+
+    def select(self, scope: Scope, filter: Filter | None = None) -> Rows:
+        return np.array([r.row for r in self._now().passing(scope, filter)], dtype=np.int64)
+
+    def at(self, rows: Sequence[int]) -> list[MemCube]:
+        have = self._now().rows
+        return [have[int(row)].cube for row in rows if int(row) in have]
+
+    # --- vectors and terms
+
+    def embedder(self) -> EmbedderInfo | None:
+        contents = self._now()
+        if contents.in_use is None:
+            return None
+        return EmbedderInfo(contents.in_use, contents.embedders[contents.in_use])
+
+    def use_embedder(self, info: EmbedderInfo) -> None:
+        with self.write() as tx:
+            tx.know(info)
+            tx.contents.in_use = info.id
+            tx.contents.embedders = {info.id: info.dim}
+            for r in list(tx.contents.rows.values()):
+                kept = {name: vector for name, vector in r.vectors.items() if name == info.id}
+                tx.contents.rows[r.row] = replace(r, vectors=kept)
+
+    def vectors(self, rows: Rows, info: EmbedderInfo) -> NDArray[np.float32]:
+        contents = self._now()
+        out = np.zeros((len(rows), info.dim), dtype=np.float32)
+        if contents.embedders.get(info.id) == info.dim:
+            for place, row in enumerate(rows.tolist()):
+                if row in contents.rows and info.id in contents.rows[row].vectors:
+                    out[place] = contents.rows[row].vectors[info.id]
+        return out
+
+    def put_vectors(self, rows: Rows, vectors: NDArray[np.float32], info: EmbedderInfo) -> None:
+        with self.write() as tx:
+            tx.know(info)
+            for row, vector in zip(rows.tolist(), vectors, strict=True):
+                _check_length(vector, info.dim)
+                if (r := tx.contents.rows.get(row)) is not None:
+                    kept = np.array(vector, dtype=np.float32)
+                    tx.contents.rows[row] = replace(r, vectors={**r.vectors, info.id: kept})
+
+    def without_vector(
+        self, info: EmbedderInfo, *, after: int = 0, limit: int = 1_000
+    ) -> list[tuple[int, MemCube]]:
+        contents = self._now()
+        known = contents.embedders.get(info.id) == info.dim
+        found = [
+            (r.row, r.cube)
+            for r in contents.rows.values()
+            if r.row > after and r.is_text and not (known and info.id in r.vectors)
+        ]
+        return found[:limit]
+
+    def put_terms(self, terms: Mapping[int, bytes]) -> None:
+        with self.write() as tx:
+            for row, data in terms.items():
+                if row in tx.contents.rows:
+                    tx.contents.rows[row] = replace(tx.contents.rows[row], terms=data)
+
+    # --- the whole
+
+    def setting(self, name: str) -> str | None:
+        return self._now().settings.get(name)
+
+    def set_setting(self, name: str, value: str) -> None:
+        with self.write() as tx:
+            tx.contents.settings[name] = value
+
+    def verify(self) -> list[str]:
+        contents = self._now()
+        rows = contents.rows.values()
+        ids = {r.cube.id for r in rows}
+        current = [r.cube.id for r in rows if r.current]
+        texts = [r for r in rows if r.is_text]
+        counts = {
+            "memories have several current versions": len(current) - len(set(current)),
+            "memories have no current version": len(ids - set(current)),
+            "text memories have no index terms": sum(r.terms is None for r in texts),
+            "text memories have no vector of the embedder in use": sum(
+                contents.in_use not in r.vectors for r in texts
+            ),
+            "links lead to memories that are not there": sum(
+                link.target not in ids for r in rows for link in r.cube.links
+            ),
+        }
+        return [f"{count} {text}" for text, count in counts.items() if count]
+
+    def backup(self, target: str) -> None:
+        """Write every version as one line of JSON: enough to read, not to go on from."""
+        lines = [json.dumps(cube.to_dict(), ensure_ascii=False) + "\n" for cube, _, _ in self.export()]
+        try:
+            with Path(target).open("x", encoding="utf-8") as file:
+                file.writelines(lines)
+        except OSError as exc:
+            raise StoreError(f"{target} could not be written: {exc.strerror}.") from exc
+
+    def _now(self) -> _Contents:
+        if not self._open:
+            raise StoreError("The store is closed.", hint="Open it first.")
+        return self._contents
+
+    def list(  # the last one, since from here on its name hides the type
+        self,
+        scope: Scope,
+        filter: Filter | None = None,
+        *,
+        after: CubeId | None = None,
+        limit: int | None = None,
+    ) -> list[MemCube]:
+        found = sorted((r.cube for r in self._now().passing(scope, filter)), key=lambda cube: cube.id)
+        return [cube for cube in found if after is None or cube.id > after][:limit]
+
+
+class ReferenceTransaction:
+    """One write in progress, on a copy of the store's contents."""
+
+    def __init__(self, contents: _Contents) -> None:
+        self.contents = contents
+
+    def current(self, cube_id: CubeId) -> MemCube | None:
+        found = self.contents.current(cube_id)
+        return None if found is None else found.cube
+
+    def find(self, key: bytes) -> CubeId | None:
+        rows = self.contents.rows.values()
+        return next((r.cube.id for r in rows if r.current and r.key and r.key == key), None)
+
+    def dependents(self, cube_id: CubeId) -> list[CubeId]:
+        rows = self.contents.rows.values()
+        return sorted({r.cube.id for r in rows if cube_id in r.cube.provenance.derived_from})
+
+    def insert(self, cube: MemCube, derived: Derived | None, key: bytes) -> None:
+        if any((r.cube.id, r.cube.version) == (cube.id, cube.version) for r in self.contents.rows.values()):
+            raise StoreError(f"Version {cube.version} of {cube.id} is there already.")
+        if key and self.find(key) is not None:
+            raise StoreError(f"A memory is there already under the key {key!r}.")
+        vectors: dict[str, Vector] = {}
+        if derived is not None and derived.vector is not None:
+            if self.contents.in_use is None:
+                raise ConfigError("The store has no embedder yet.", hint="Call use_embedder first.")
+            _check_length(derived.vector, self.contents.embedders[self.contents.in_use])
+            vectors[self.contents.in_use] = np.array(derived.vector, dtype=np.float32)
+        self.contents.last_row += 1
+        row = self.contents.last_row
+        terms = None if derived is None else derived.terms.astype("<u4").tobytes()
+        self.contents.rows[row] = _Row(row, cube, True, key, terms, vectors)
+        self._note("written", row, cube.id)
+
+    def retire(self, cube_id: CubeId, at: datetime) -> None:
+        r = self.contents.current(cube_id)
+        if r is None:
+            raise StoreError(f"There is no current version of {cube_id}.")
+        past = replace(r.cube, time=replace(r.cube.time, superseded_at=at))
+        self.contents.rows[r.row] = replace(r, cube=past, current=False)
+        self._note("retired", r.row, cube_id)
+
+    def erase(self, cube_id: CubeId) -> None:
+        for r in list(self.contents.rows.values()):
+            if r.cube.id == cube_id:
+                del self.contents.rows[r.row]
+                self._note("erased", r.row, cube_id)
+            elif any(link.target == cube_id for link in r.cube.links):
+                links = tuple(link for link in r.cube.links if link.target != cube_id)
+                self.contents.rows[r.row] = replace(r, cube=replace(r.cube, links=links))
+
+    def know(self, info: EmbedderInfo) -> None:
+        """Take note of an embedder; the first one is in use."""
+        dim = self.contents.embedders.setdefault(info.id, info.dim)
+        if dim != info.dim:
+            raise ConfigError(f"The store knows {info.id!r} with {dim} dimensions, not {info.dim}.")
+        self.contents.in_use = self.contents.in_use or info.id
+
+    def _note(self, kind: Literal["written", "retired", "erased"], row: int, cube_id: CubeId) -> None:
+        self.contents.changes.append(Change(len(self.contents.changes) + 1, kind, row, cube_id))
+
+
+def _micros(time: datetime | None) -> int:
+    return _UNKNOWN_TIME if time is None else (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def _check_length(vector: Vector, dim: int) -> None:
+    if vector.shape != (dim,):
+        raise ConfigError(f"A vector of shape {vector.shape} does not fit an embedder of {dim} dimensions.")
