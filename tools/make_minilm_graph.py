@@ -2,15 +2,15 @@
 
     python tools/make_minilm_graph.py [target folder]
 
-The graphs hold no weights: every weight is declared "external", and ``anamnos.embed.minilm`` hands the arrays
-over when the session is made. The same onnx version writes the same bytes. T is the number of tokens of a batch,
-in one row; a layer is:
+The graphs hold no weights: each is declared "external", and ``anamnos.embed.minilm`` hands the arrays over
+when the session is made. The same onnx version writes the same bytes. The T tokens of a batch lie in one row;
+a layer is:
 
     x (T, 384) -> query, key, value -> attention -> dense -> + x -> LayerNorm -> y
     y (T, 384) -> dense (T, 1536) -> gelu -> dense (T, 384) -> + y -> LayerNorm -> the next x
 
-Source: BERT, arXiv:1810.04805; MiniLM, arXiv:2002.10957. Pooling is that of sentence-transformers: the mean over
-the tokens, then the L2 norm; the norm cancels the division by the number of tokens, so the graph only sums.
+Source: BERT, arXiv:1810.04805; MiniLM, arXiv:2002.10957. Pooling is that of sentence-transformers: the mean
+over the tokens, then the L2 norm, which cancels the division by the number of tokens: the graph only sums.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Graph:
     def add_and_norm(self, product: str, bias: str, residual: str, name: str) -> str:
         """Return LayerNorm(product + bias + residual).
 
-        In steps: ONNX Runtime's SkipLayerNormalization is one node, but not vectorised on CPU (9 times slower).
+        In steps: ONNX Runtime's one-node SkipLayerNormalization is 5 times slower on CPU (not vectorised).
         """
         biased = self.op("Add", f"{name}.biased", product, self.weight(bias, (HIDDEN,)))
         total = self.op("Add", f"{name}.sum", biased, residual)
@@ -110,7 +110,8 @@ class Graph:
         y = self.add_and_norm(mixed, f"{dense}.bias", x, f"{name}.attention.output.LayerNorm")
         up, down = f"{name}.intermediate.dense", f"{name}.output.dense"
         inner = self.linear(y, up, HIDDEN, INNER)
-        active = self.op("BiasGelu", f"{up}.gelu", inner, self.weight(f"{up}.bias", (INNER,)), domain=MICROSOFT)
+        bias = self.weight(f"{up}.bias", (INNER,))
+        active = self.op("BiasGelu", f"{up}.gelu", inner, bias, domain=MICROSOFT)
         outer = self.linear(active, down, INNER, HIDDEN)
         return self.add_and_norm(outer, f"{down}.bias", y, f"{name}.output.LayerNorm")
 
@@ -118,7 +119,8 @@ class Graph:
         """Return one unit vector per text (texts, 384): the sum over its tokens, normalised."""
         self.constant("token_axis", INT64, [1], [1])
         tokens = self.op("Reshape", "last_hidden_state", x, "shape_3d")
-        mask = self.op("Unsqueeze", "mask_3d", self.op("Cast", "mask_f", "attention_mask", to=FLOAT), "token_axis")
+        weights = self.op("Cast", "token_weights", "attention_mask", to=FLOAT)
+        mask = self.op("Unsqueeze", "mask_3d", weights, "token_axis")
         total = self.op("Squeeze", "total", self.op("MatMul", "total_3d", mask, tokens), "token_axis")
         return self.op("LpNormalization", "sentence_embedding", total, axis=-1, p=2)
 
@@ -126,9 +128,8 @@ class Graph:
         x = self.embeddings()
         for i in range(LAYERS):
             x = self.layer(x, f"encoder.layer.{i}")
-        ids = [
-            helper.make_tensor_value_info(n, INT64, ["texts", "tokens"]) for n in ("input_ids", "attention_mask")
-        ]
+        names = ("input_ids", "attention_mask")
+        ids = [helper.make_tensor_value_info(name, INT64, ["texts", "tokens"]) for name in names]
         vectors = helper.make_tensor_value_info(self.pool(x), FLOAT, ["texts", HIDDEN])
         graph = helper.make_graph(self.nodes, "all-MiniLM-L6-v2", ids, [vectors], self.initializers)
         opsets = [helper.make_opsetid("", 20), helper.make_opsetid(MICROSOFT, 1)]

@@ -1,4 +1,4 @@
-"""Write the vectors that PyTorch gives for all-MiniLM-L6-v2; the tests hold ours against them. Developers only.
+"""Write the vectors that PyTorch gives for all-MiniLM-L6-v2, for the tests. Developers only.
 
     python tools/make_minilm_reference.py <model folder>      # needs torch and transformers
 
@@ -53,7 +53,8 @@ def main(model_dir: Path) -> None:
             inputs = tokenizer([text], truncation=True, max_length=256, padding=False, return_tensors="pt")
             tokens = model(**inputs).last_hidden_state[0]
             vectors.append(torch.nn.functional.normalize(tokens.mean(dim=0), dim=0).tolist())
-    rows = [{"text": text, "vector": [round(x, 6) for x in v]} for text, v in zip(TEXTS, vectors, strict=True)]
+    pairs = zip(TEXTS, vectors, strict=True)
+    rows = [{"text": text, "vector": [round(x, 6) for x in vector]} for text, vector in pairs]
     lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
     TARGET.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 

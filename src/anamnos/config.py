@@ -27,6 +27,7 @@ class Settings:
     embedder         ``auto``, ``minilm``, ``minilm-int8``, ``hashing``, ``openai:<model>@<url>``, ``st:<folder>``;
                      ``auto`` is the one that the vault remembers, else minilm if it is installed, else hashing
     model_dir        folder of the embedder's model; empty: the installed package
+    embedder_api_key for an ``openai:`` embedder
     recipe           how to recall; see ``anamnos.recipes``
     max_text_chars   longest text of one memory
     busy_timeout_s   how long a write waits for other writers
@@ -35,6 +36,7 @@ class Settings:
 
     embedder: str = "auto"
     model_dir: str = ""
+    embedder_api_key: str = ""
     recipe: str = "zsum-v1"
     max_text_chars: int = 1_000_000
     busy_timeout_s: float = 60.0
@@ -56,7 +58,10 @@ def load_settings(
     settings = Settings()
     from_env = {name: environ[PREFIX + name.upper()] for name in names if environ.get(PREFIX + name.upper())}
     given = {name: value for name, value in (explicit or {}).items() if value is not None}
-    for source, values in ((str(vault / FILE_NAME), _from_file(vault / FILE_NAME)), ("the environment", from_env)):
+    for source, values in (
+        (str(vault / FILE_NAME), _from_file(vault / FILE_NAME)),
+        ("the environment", from_env),
+    ):
         settings = replace(settings, **{name: _convert(name, value, source) for name, value in values.items()})
     return replace(settings, **{name: _convert(name, value, "the call") for name, value in given.items()})
 
@@ -71,7 +76,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def _convert(name: str, value: Any, source: str) -> Any:
-    known = {f.name: type(f.default) for f in fields(Settings)}
+    known: dict[str, type[Any]] = {f.name: type(f.default) for f in fields(Settings)}
     if name not in known:
         raise ConfigError(f"{source} sets {name!r}, which is no setting.", hint=f"Settings: {', '.join(known)}.")
     kind = known[name]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import random
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -33,6 +34,7 @@ _EMPTY: Json = MappingProxyType({})
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 MAX_NAME_CHARS = 512  # of a scope's part, a tag, an actor, a source
+MAX_JSON_DEPTH = 100  # of free JSON: far below what parsers refuse
 
 
 class Substrate(StrEnum):
@@ -154,15 +156,17 @@ def _names(name: str, values: object) -> tuple[str, ...]:
     return tuple(check_name(f"{name}[{i}]", v) for i, v in enumerate(values))
 
 
-def _enum(kind: type[_E], name: str, value: object) -> _E:
+def _enum(kind: type[_E], name: str, value: Any) -> _E:
     try:
         return kind(value)
     except ValueError as exc:
         raise InvalidInput(f"{name} must be one of {', '.join(kind)}, got {value!r}.") from exc
 
 
-def freeze_json(name: str, value: Any) -> Any:
+def freeze_json(name: str, value: Any, depth: int = 0) -> Any:
     """Return a deeply immutable copy of a JSON value; raise InvalidInput for what JSON cannot hold."""
+    if depth > MAX_JSON_DEPTH:
+        raise InvalidInput(f"{name.split('[')[0]} is nested deeper than {MAX_JSON_DEPTH} levels.")
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str):
@@ -172,10 +176,10 @@ def freeze_json(name: str, value: Any) -> Any:
             raise InvalidInput(f"{name} is {value}: JSON has no such number.")
         return value
     if isinstance(value, Mapping):
-        frozen = {check_text(f"a key of {name}", k): freeze_json(f"{name}.{k}", v) for k, v in value.items()}
-        return MappingProxyType(frozen)
+        keys = [check_text(f"a key of {name}", key) for key in value]
+        return MappingProxyType({k: freeze_json(f"{name}.{k}", value[k], depth + 1) for k in keys})
     if isinstance(value, list | tuple):
-        return tuple(freeze_json(f"{name}[{i}]", v) for i, v in enumerate(value))
+        return tuple(freeze_json(f"{name}[{i}]", v, depth + 1) for i, v in enumerate(value))
     raise InvalidInput(f"{name} must be JSON, got {type(value).__name__}.")
 
 
@@ -306,9 +310,10 @@ class Scope(_Part):
         )
 
     def __str__(self) -> str:
-        parts = (("tenant", self.tenant if self.tenant != "default" else None), ("user", self.user))
-        parts += (("agent", self.agent), ("session", self.session))
-        return " ".join(f"{k}={v}" for k, v in parts if v is not None)
+        named = {"user": self.user, "agent": self.agent, "session": self.session}
+        if self.tenant != "default":
+            named = {"tenant": self.tenant, **named}
+        return " ".join(f"{part}={name}" for part, name in named.items() if name is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,7 +401,7 @@ class Lifecycle(_Part):
         stability = self.stability
         if isinstance(stability, bool) or not isinstance(stability, int | float):
             raise InvalidInput(f"Lifecycle.stability must be a number of days, got {stability!r}.")
-        if not (math.isfinite(stability) and stability > 0):
+        if not 0 < stability <= sys.float_info.max:
             raise InvalidInput(f"Lifecycle.stability must be > 0 days, got {stability!r}.")
         self._set(stability=float(stability))
 

@@ -9,11 +9,13 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import functools
 import math
-import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +31,7 @@ from anamnos.cube import (
     MemCube,
     Role,
     Scope,
+    State,
     Substrate,
     check_id,
     check_text,
@@ -38,11 +41,11 @@ from anamnos.cube import (
     utc_now,
     uuid7_source,
 )
-from anamnos.embed import resolve_embedder
+from anamnos.embed import resolve_embedder, spec_of
 from anamnos.embed.base import Embedder
 from anamnos.errors import ConfigError, InvalidInput, LimitExceeded, NotFound, StoreError
 from anamnos.index.terms import TERMS_VERSION, TermReader, searchable_text
-from anamnos.ingest.plan import Origin, Planned, content_key, plan
+from anamnos.ingest.plan import CORRECTED, Origin, Planned, key_of_next, plan
 from anamnos.ingest.readers import find_reader, read_file
 from anamnos.ingest.readers.base import Turn
 from anamnos.ingest.readers.messages import turns_from_messages
@@ -51,10 +54,23 @@ from anamnos.recall.search import Recaller
 from anamnos.recipes import RECIPES
 from anamnos.store.apply import apply
 from anamnos.store.base import EmbedderInfo, Store
-from anamnos.system.exchange import read_export, write_export
+from anamnos.system.exchange import Exported, read_export, write_export
 from anamnos.system.reembed import reembed
 from anamnos.system.vault import Vault
-from anamnos.types import Derived, Filter, Hit, Op, OpKind, Outcome, PackedContext, Receipt, Vector
+from anamnos.types import (
+    Comparison,
+    Derived,
+    Field,
+    Filter,
+    Hit,
+    Op,
+    OpKind,
+    Outcome,
+    PackedContext,
+    Receipt,
+    Vector,
+    Where,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -97,7 +113,6 @@ class Memory:
         self._clock = clock
         self._new_id = new_id or uuid7_source()
         self._reader = TermReader()
-        self._write_lock = threading.Lock()
         self.vault = Vault(folder, store=store, busy_timeout_s=self.settings.busy_timeout_s).open()
         try:
             self._use(self._resolve(None if isinstance(embedder, str) else embedder))
@@ -146,7 +161,7 @@ class Memory:
         _check_scope(scope)
         if isinstance(content, str):
             said_at = check_time("created_at", created_at) if created_at is not None else None
-            turns = [Turn(content, said_at=said_at, role=Role(role) if role else Role.NOTE)]
+            turns = [Turn(content, said_at=said_at, role=_role(role) if role else Role.NOTE)]
         else:
             if role is not None or created_at is not None:
                 raise InvalidInput("role and created_at are for a text; messages bring their own.")
@@ -154,7 +169,7 @@ class Memory:
             turns = turns_from_messages(messages, where="the messages")
             if not turns:
                 raise InvalidInput("There is no message with any text to remember.")
-        origin = Origin(scope, source, None, tuple(tags), importance, trust)
+        origin = Origin(scope, source, None, _labels(tags), importance, trust)
         now_for = self._clock() if isinstance(content, str) and created_at is None else None
         return self._remember(turns, origin, said_now=now_for)
 
@@ -179,7 +194,7 @@ class Memory:
         path = Path(path)
         turns = read_file(path, reader=reader)
         operator = f"{reader or find_reader(path, None)[0].name}/1"
-        origin = Origin(scope, source or str(path.absolute()), operator, tuple(tags))
+        origin = Origin(scope, source or str(path.absolute()), operator, _labels(tags))
         return self._remember(turns, origin, whole_source=True, progress=progress)
 
     def update(
@@ -205,11 +220,12 @@ class Memory:
         if expected_version is not None:
             current = replace(current, version=expected_version)
         changes: dict[str, Any] = {}
-        if content is not None:
-            changes["content"] = self._checked_text(content)
+        if content is not None and self._checked_text(content) != current.content:
+            changes["content"] = content
+            changes["provenance"] = replace(current.provenance, operator=CORRECTED)
         notes = current.annotations
         if tags is not None:
-            notes = replace(notes, tags=tuple(tags))
+            notes = replace(notes, tags=_labels(tags))
         if data is not None:
             merged = {**thaw_json(notes.data), **thaw_json(freeze_json("data", data))}
             notes = replace(notes, data={name: value for name, value in merged.items() if value is not None})
@@ -218,13 +234,15 @@ class Memory:
         time = replace(current.time, recorded_at=None, superseded_at=None)
         time = replace(time, **{n: t for n, t in (("valid_from", valid_from), ("valid_to", valid_to)) if t})
         cube = current.next_version(annotations=notes, time=time, **changes)
-        return self._write([self._op(Planned(content_key(cube), cube=cube), target=current.id)])
+        return self._write(self._ops([Planned(key_of_next(cube, self.vault.store), cube=cube)]))
 
     def delete(self, ids: str | Iterable[str], scope: Scope) -> Receipt:
         """Erase memories, all their versions and all that was derived from them, from every file of the vault.
 
         Raises: NotFound if one of them is not in the scope; then none is deleted.
         """
+        if not isinstance(ids, Iterable):
+            raise InvalidInput(f"ids must be a memory id or a list of them, got {type(ids).__name__}.")
         wanted = [self.get(cube_id, scope).id for cube_id in ([ids] if isinstance(ids, str) else list(ids))]
         return self._erase(wanted)
 
@@ -234,8 +252,9 @@ class Memory:
         Without a filter that names states, memories of every state go.
         """
         _check_scope(scope)
-        cubes = self.vault.store.list(scope, filter) if filter is not None else self._all(scope)
-        return self._erase([cube.id for cube in cubes])
+        _check_filter(filter)
+        anything = Where(Field.STATE, Comparison.IN, tuple(State))
+        return self._erase([cube.id for cube in self._each(scope, filter or anything)])
 
     # --- reading
 
@@ -247,7 +266,7 @@ class Memory:
         top_k: int = 10,
         filter: Filter | None = None,
         vector: Vector | None = None,
-    ) -> list[Hit]:
+    ) -> builtins.list[Hit]:
         """Return the memories of a scope that answer ``query`` best, best first.
 
         top_k   exactly so many, if the scope (and the filter) has so many
@@ -256,6 +275,7 @@ class Memory:
         Raises: InvalidInput for an empty or too long query, a bad top_k, a vector that does not fit.
         """
         _check_scope(scope)
+        _check_filter(filter)
         if not check_text("query", query, max_chars=MAX_QUERY_CHARS).strip():
             raise InvalidInput("The query is empty.", hint="Say what to look for, or use list.")
         if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= MAX_TOP_K:
@@ -308,18 +328,19 @@ class Memory:
         filter: Filter | None = None,
         limit: int | None = 100,
         after: str | None = None,
-    ) -> list[MemCube]:
+    ) -> builtins.list[MemCube]:
         """Return the memories of a scope in the order in which they were first written.
 
         after  the id of the last one that the caller has, to go on from there
         """
         _check_scope(scope)
+        _check_filter(filter)
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
             raise InvalidInput(f"limit must be a whole number >= 1 or None, got {limit!r}.")
         behind = None if after is None else check_id("after", after)
         return self.vault.store.list(scope, filter, after=behind, limit=limit)
 
-    def history(self, cube_id: str, scope: Scope) -> list[MemCube]:
+    def history(self, cube_id: str, scope: Scope) -> builtins.list[MemCube]:
         """Return all versions of a memory, oldest first. Raises: NotFound if it is not in the scope."""
         self.get(cube_id, scope)
         return self.vault.store.history(check_id("id", cube_id))
@@ -327,9 +348,15 @@ class Memory:
     def stats(self, scope: Scope | None = None) -> dict[str, Any]:
         """Return how much is remembered (by role and state), with what, and how many bytes each part takes."""
         store = self.vault.store
-        cubes: Iterable[MemCube] = self._all(scope) if scope is not None else ()
-        out: dict[str, Any] = {
-            "memories": store.count(scope),
+        tally = store.tally(scope)
+        roles, states = Counter[str](), Counter[str]()
+        for (role, state), number in tally.items():
+            roles[role] += number
+            states[state] += number
+        return {
+            "memories": sum(tally.values()),
+            "roles": dict(sorted(roles.items())),
+            "states": dict(sorted(states.items())),
             "scopes": len([s for s in store.scopes() if scope is None or scope.covers(s)]),
             "sequence": store.sequence(),
             "embedder": {"id": self._info.id, "dim": self._info.dim},
@@ -337,11 +364,6 @@ class Memory:
             "vault": str(self.vault.folder),
             "bytes": self.vault.sizes(),
         }
-        if scope is not None:
-            for name, value in (("roles", lambda c: c.role), ("states", lambda c: c.lifecycle.state)):
-                found = [str(value(cube)) for cube in cubes]
-                out[name] = {kind: found.count(kind) for kind in sorted(set(found))}
-        return out
 
     # --- moving and keeping
 
@@ -359,6 +381,7 @@ class Memory:
         if a version is there with other content; then nothing has changed.
         """
         items = read_export(Path(path), self._info)
+        keys = self._keys_to_import(items)
         ops = []
         for start in range(0, len(items), self.settings.batch_size):
             batch = items[start : start + self.settings.batch_size]
@@ -367,10 +390,11 @@ class Memory:
             for item in batch:
                 derived = None
                 if item.is_text:
-                    vector = next(fresh) if item.vector is None else item.vector
+                    vector = self._checked_vector(next(fresh) if item.vector is None else item.vector)
                     terms = self._reader.terms(searchable_text(item.cube))
                     derived = Derived(terms, vector, self._info.id)
-                ops.append(Op(OpKind.RESTORE, cube=item.cube, derived=derived, key=item.key))
+                key = keys[item.cube.id, item.cube.version]
+                ops.append(Op(OpKind.RESTORE, cube=item.cube, derived=derived, key=key))
             if progress:
                 progress(min(start + len(batch), len(items)), len(items))
         return self._write(ops)
@@ -379,7 +403,7 @@ class Memory:
         """Copy the vault to a new folder, consistently, while others read and write."""
         self.vault.backup(Path(folder))
 
-    def verify(self) -> list[str]:
+    def verify(self) -> builtins.list[str]:
         """Return what is wrong in the vault (store, index, blobs), one sentence each; empty if all agree."""
         self.vault.store.scrub()
         return [*self.vault.store.verify(), *self._index.verify(), *self.vault.verify_blobs()]
@@ -398,12 +422,11 @@ class Memory:
         where this one was. Other processes that have the vault open must open it again after the switch.
         """
         named = embedder if isinstance(embedder, str) else None
-        new = resolve_embedder(named, model_dir=self._model_dir()) if named else embedder
-        assert not isinstance(new, str)
+        new = self._named(embedder) if isinstance(embedder, str) else embedder
         info = EmbedderInfo(new.id, new.dim)
+        if name := named or spec_of(new):  # before the switch: a kill between the two must not leave a wrong name
+            self.vault.store.set_setting(f"embedder:{info.id}", name)
         reembed(self.vault.store, new, info, batch_size=self.settings.batch_size, progress=progress, switch=True)
-        if named:
-            self.vault.store.set_setting("embedder", named)
         self._index.close()
         self._use(new)
         self.vault.drop_other_indexes(self._index)
@@ -411,23 +434,22 @@ class Memory:
     # --- inside
 
     def _resolve(self, given: Embedder | None) -> Embedder:
-        store, wanted = self.vault.store, self.settings.embedder
-        remembered = store.setting("embedder")
-        if given is None:
-            name = remembered if wanted == "auto" and remembered else wanted
-            given = resolve_embedder(name, model_dir=self._model_dir())
-        else:
-            name = None
-        held = store.embedder()
-        if held is None:
-            return given
-        if held.id != given.id:
+        """Return the embedder to work with; refuse one that the vault's vectors are not of."""
+        held, wanted = self.vault.store.embedder(), self.settings.embedder
+        remembered = self.vault.store.setting(f"embedder:{held.id}") if held is not None else None
+        name = remembered if wanted == "auto" and remembered else wanted
+        embedder = given or self._named(name)
+        if held is not None and held.id != embedder.id:
             raise ConfigError(
-                f"This vault holds vectors of {held.id}, but the embedder is {given.id}: they cannot be compared.",
-                hint=f"Leave the embedder out to use the vault's own, or change it for good with: anamnos reembed"
-                f" --embedder {name or given.id}",
+                f"This vault holds vectors of {held.id}, but the embedder is {embedder.id}: they cannot be compared.",
+                hint="Leave the embedder out to use the vault's own, or change it for good with:"
+                f" anamnos reembed --embedder {(given and spec_of(given)) or name}",
             )
-        return given
+        return embedder
+
+    def _named(self, name: str) -> Embedder:
+        folder = Path(self.settings.model_dir) if self.settings.model_dir else None
+        return resolve_embedder(name, model_dir=folder, api_key=self.settings.embedder_api_key or None)
 
     def _use(self, embedder: Embedder) -> None:
         self.embedder = embedder
@@ -436,9 +458,6 @@ class Memory:
         self._index = self.vault.index(self._info)
         recipe = RECIPES[self.settings.recipe]
         self._recaller = Recaller(self.vault.store, self._index, embedder, self._reader, recipe)
-
-    def _model_dir(self) -> Path | None:
-        return Path(self.settings.model_dir) if self.settings.model_dir else None
 
     def _keep_terms_current(self) -> None:
         known = self.vault.store.setting("terms")
@@ -451,17 +470,17 @@ class Memory:
             self.vault.store.put_terms(terms)
         self.vault.store.set_setting("terms", TERMS_VERSION)
 
-    def _every_version(self) -> Iterator[list[tuple[int, MemCube]]]:
+    def _every_version(self) -> Iterator[builtins.list[tuple[int, MemCube]]]:
         nobody, last = EmbedderInfo("", 0), 0  # no row has a vector of no embedder, so every text comes
         while batch := self.vault.store.without_vector(nobody, after=last):
             yield batch
             last = batch[-1][0]
 
-    def _all(self, scope: Scope) -> list[MemCube]:
-        from anamnos.cube import State
-        from anamnos.types import Comparison, Field, Where
-
-        return self.vault.store.list(scope, Where(Field.STATE, Comparison.IN, tuple(State)))
+    def _each(self, scope: Scope, filter: Filter) -> Iterator[MemCube]:
+        after = None
+        while page := self.vault.store.list(scope, filter, after=after, limit=1_000):
+            yield from page
+            after = page[-1].id
 
     def _remember(
         self,
@@ -487,22 +506,21 @@ class Memory:
                 progress(start + len(batch), len(planned))
         return receipt
 
-    def _ops(self, planned: Sequence[Planned]) -> list[Op]:
-        new = [item for item in planned if item.cube is not None]
-        texts = [searchable_text(item.cube) for item in new if item.cube is not None]
+    def _ops(self, planned: Sequence[Planned]) -> builtins.list[Op]:
+        """Return the operations for what is not known already, embedded in one go."""
+        new = [(item.cube, item.key) for item in planned if item.cube is not None]
+        texts = [searchable_text(cube) for cube, _ in new]
         vectors = self.embedder.embed(texts) if texts else np.empty((0, self._info.dim), dtype=np.float32)
-        return [self._op(item, vector=vector) for item, vector in zip(new, vectors, strict=True)]
-
-    def _op(self, item: Planned, *, vector: Vector | None = None, target: CubeId | None = None) -> Op:
-        cube = item.cube
-        assert cube is not None
-        text = searchable_text(cube)
-        if vector is None:
-            vector = self.embedder.embed([text])[0]
-        derived = Derived(self._reader.terms(text), self._checked_vector(vector), self._info.id)
-        if cube.version > 1:
-            return Op(OpKind.UPDATE, target=target or cube.id, cube=cube, derived=derived, key=item.key)
-        return Op(OpKind.ADD, cube=cube, derived=derived, key=item.key)
+        return [
+            Op(
+                OpKind.ADD if cube.version == 1 else OpKind.UPDATE,
+                target=None if cube.version == 1 else cube.id,
+                cube=cube,
+                derived=Derived(self._reader.terms(text), self._checked_vector(vector), self._info.id),
+                key=key,
+            )
+            for (cube, key), text, vector in zip(new, texts, vectors, strict=True)
+        ]
 
     def _write(self, ops: Sequence[Op]) -> Receipt:
         """Apply operations in one transaction and return their receipt."""
@@ -513,13 +531,32 @@ class Memory:
             with store.write() as tx:
                 for op in ops:
                     done += apply(op, tx, now=self._clock())
+            if len(ops) > 1:
+                with suppress(StoreError):  # what is written is written; the next search says what is wrong
+                    self._index.catch_up()  # so that the first search after a long ingest need not
         return Receipt(tuple(i for i, _ in done), tuple(o for _, o in done), store.sequence())
 
     def _register_embedder(self) -> None:
-        self.vault.store.use_embedder(self._info)
+        """Make a new vault remember what it is written with."""
         self.vault.store.set_setting("terms", TERMS_VERSION)
-        if self.settings.embedder != "auto":
-            self.vault.store.set_setting("embedder", self.settings.embedder)
+        name = self.settings.embedder if self.settings.embedder != "auto" else spec_of(self.embedder)
+        if name is not None:
+            self.vault.store.set_setting(f"embedder:{self._info.id}", name)
+        self.vault.store.use_embedder(self._info)  # last of all, so that a kill leaves nothing half done
+
+    def _keys_to_import(self, items: Sequence[Exported]) -> dict[tuple[CubeId, int], bytes]:
+        """Return the key of each version: a memory whose present words are known under another id is left out as a
+        whole, by that key, and a past version never stands in for what another memory says now."""
+        current = [item for item in items if item.key and item.cube.time.superseded_at is None]
+        known = self.vault.store.find(item.key for item in current)
+        twins = {item.cube.id: item.key for item in current if known.get(item.key, item.cube.id) != item.cube.id}
+        said_now = {item.key: item.cube.id for item in current} | self.vault.store.find(i.key for i in items if i.key)
+        return {
+            (item.cube.id, item.cube.version): twins.get(
+                item.cube.id, item.key if said_now.get(item.key, item.cube.id) == item.cube.id else b""
+            )
+            for item in items
+        }
 
     def _erase(self, ids: Sequence[CubeId]) -> Receipt:
         store = self.vault.store
@@ -550,7 +587,10 @@ class Memory:
         return text
 
     def _checked_vector(self, vector: Any) -> Vector:
-        array = np.asarray(vector, dtype=np.float32)
+        try:
+            array = np.asarray(vector, dtype=np.float32)
+        except (TypeError, ValueError) as exc:
+            raise InvalidInput(f"The vector must be numbers: {exc}.") from exc
         if array.shape != (self._info.dim,):
             raise InvalidInput(f"The vector has shape {array.shape}; this vault needs ({self._info.dim},).")
         if not np.isfinite(array).all():
@@ -568,6 +608,27 @@ def _check_scope(scope: object) -> None:
         )
 
 
+def _check_filter(filter: object) -> None:
+    if filter is not None and not isinstance(filter, Filter):
+        raise InvalidInput(
+            f"filter must be a filter, got {type(filter).__name__}.",
+            hint="Make one with anamnos.where(role='turn'), or with filter_from_dict from JSON.",
+        )
+
+
+def _role(role: Role | str) -> Role:
+    try:
+        return Role(role)
+    except ValueError as exc:
+        raise InvalidInput(f"role must be one of {', '.join(Role)}, got {role!r}.") from exc
+
+
+def _labels(tags: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise InvalidInput(f"tags must be a list of labels, got {tags!r}.", hint="For instance ['work'].")
+    return tuple(tags)
+
+
 def _said_at(item: Planned, now: datetime) -> Planned:
     if item.cube is None or item.cube.version > 1:
         return item
@@ -577,23 +638,23 @@ def _said_at(item: Planned, now: datetime) -> Planned:
 def _merge(so_far: Receipt, planned: Sequence[Planned], part: Receipt) -> Receipt:
     """Return the receipt with one batch more: what was known already and what was written, in the input's order."""
     written = iter(zip(part.ids, part.outcomes, strict=True))
-    pairs: list[tuple[CubeId, Outcome]] = [
+    pairs: builtins.list[tuple[CubeId, Outcome]] = [
         (item.known, "unchanged") if item.known is not None else next(written) for item in planned
     ]
-    return Receipt(
-        so_far.ids + tuple(i for i, _ in pairs), so_far.outcomes + tuple(o for _, o in pairs), part.sequence
-    )
+    return Receipt(so_far.ids + tuple(i for i, _ in pairs), so_far.outcomes + tuple(o for _, o in pairs), part.sequence)
 
 
 # --- the same, awaited -------------------------------------------------------------------------------------------
 
 
-def _awaited(verb: Callable[Concatenate[Memory, P], R]) -> Callable[Concatenate[AsyncMemory, P], Awaitable[R]]:
-    @functools.wraps(verb)
-    async def call(self: AsyncMemory, *args: P.args, **kwargs: P.kwargs) -> R:
+def _awaited(
+    verb: Callable[Concatenate[Memory, P], R],
+) -> Callable[Concatenate[AsyncMemory, P], Coroutine[Any, Any, R]]:
+    async def call(self: AsyncMemory, /, *args: P.args, **kwargs: P.kwargs) -> R:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, functools.partial(verb, self.memory, *args, **kwargs))
 
+    functools.update_wrapper(call, verb)
     return call
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -68,6 +69,13 @@ class Comparison(StrEnum):
 _TIMES = (Field.CREATED_AT, Field.RECORDED_AT)
 _NUMBERS = (Field.IMPORTANCE, Field.TRUST)
 _ORDER = (Comparison.LT, Comparison.LE, Comparison.GT, Comparison.GE)
+_HOLDS: dict[Comparison, Callable[[Any, Any], bool]] = {
+    Comparison.EQ: operator.eq,
+    Comparison.LT: operator.lt,
+    Comparison.LE: operator.le,
+    Comparison.GT: operator.gt,
+    Comparison.GE: operator.ge,
+}
 _CHOICES = {Field.ROLE: Role, Field.STATE: State, Field.SUBSTRATE: Substrate}
 
 
@@ -84,30 +92,24 @@ class Where:
         try:
             put(self, "field", Field(self.field))
         except ValueError as exc:
-            raise InvalidInput(
-                f"There is no filter field {self.field!r}.", hint=f"Use: {', '.join(Field)}."
-            ) from exc
+            raise InvalidInput(f"There is no filter field {self.field!r}.", hint=f"Use: {', '.join(Field)}.") from exc
         try:
             put(self, "op", Comparison(self.op))
         except ValueError as exc:
-            raise InvalidInput(
-                f"There is no comparison {self.op!r}.", hint=f"Use: {', '.join(Comparison)}."
-            ) from exc
+            raise InvalidInput(f"There is no comparison {self.op!r}.", hint=f"Use: {', '.join(Comparison)}.") from exc
         if self.op is Comparison.IN:
             if isinstance(self.value, str) or not isinstance(self.value, Iterable):
                 raise InvalidInput(f"Filter {self.field} in … needs a list of values, got {self.value!r}.")
             put(self, "value", tuple(self._check(v) for v in self.value))
         else:
             put(self, "value", self._check(self.value))
-        allowed = (Comparison.EQ, Comparison.IN)
+        allowed: tuple[Comparison, ...] = (Comparison.EQ, Comparison.IN)
         if self.field in _TIMES or self.field in _NUMBERS:
             allowed += _ORDER
         elif self.field is Field.TEXT:
             allowed = (Comparison.CONTAINS,)
         if self.op not in allowed:
-            raise InvalidInput(
-                f"Filter field {self.field} cannot be compared by {self.op}; use {', '.join(allowed)}."
-            )
+            raise InvalidInput(f"Filter field {self.field} cannot be compared by {self.op}; use {', '.join(allowed)}.")
 
     def _check(self, value: Any) -> Any:
         name = f"filter value of {self.field}"
@@ -122,7 +124,10 @@ class Where:
         if self.field in _NUMBERS:
             if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
                 raise InvalidInput(f"The {name} must be a number, got {value!r}.")
-            return float(value)
+            try:
+                return float(value)
+            except OverflowError as exc:
+                raise InvalidInput(f"The {name} is too large a number.") from exc
         if self.field is Field.TEXT:
             if not check_text(name, value).strip():
                 raise InvalidInput(f"The {name} is empty.")
@@ -254,14 +259,7 @@ def matches(tree: Filter, cube: MemCube) -> bool:
         have = () if one is None else (one,)
     if tree.op is Comparison.IN:
         return any(value in tree.value for value in have)
-    compare = {
-        Comparison.EQ: lambda a: a == tree.value,
-        Comparison.LT: lambda a: a < tree.value,
-        Comparison.LE: lambda a: a <= tree.value,
-        Comparison.GT: lambda a: a > tree.value,
-        Comparison.GE: lambda a: a >= tree.value,
-    }[tree.op]
-    return any(compare(value) for value in have)
+    return any(_HOLDS[tree.op](value, tree.value) for value in have)
 
 
 def fold(text: str) -> str:

@@ -1,0 +1,1 @@
+"""What is measured, with which formula, on which data. Nothing here is needed to remember or to recall."""

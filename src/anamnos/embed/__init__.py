@@ -8,7 +8,7 @@ from pathlib import Path
 from anamnos.embed.base import Embedder, Vectors
 from anamnos.errors import ConfigError
 
-__all__ = ["Embedder", "Vectors", "resolve_embedder"]
+__all__ = ["Embedder", "Vectors", "resolve_embedder", "spec_of"]
 
 CHOICES = "auto, hashing, minilm, minilm-int8, openai:<model>@<base_url>, st:<path>"
 
@@ -39,9 +39,11 @@ def resolve_embedder(
 
         return HashingEmbedder() if dim is None else HashingEmbedder(dim)
     if spec in ("minilm", "minilm-int8"):
+        from anamnos.embed.minilm import Precision
         from anamnos.embed.onnx import OnnxEmbedder
 
-        return OnnxEmbedder(model_dir, precision="int8" if spec == "minilm-int8" else "float32", threads=threads)
+        precision: Precision = "int8" if spec == "minilm-int8" else "float32"
+        return OnnxEmbedder(model_dir, precision=precision, threads=threads)
     model, _, base_url = rest.rpartition("@")
     if kind == "openai" and model and base_url:
         from anamnos.embed.openai import OpenAIEmbedder
@@ -52,6 +54,12 @@ def resolve_embedder(
 
         return SentenceTransformersEmbedder(rest)
     raise ConfigError(f"There is no embedder {spec!r}.", hint=f"Choose one of: {CHOICES}")
+
+
+def spec_of(embedder: Embedder) -> str | None:
+    """Return the spec that gives this embedder again on any machine; None if it takes more than a name."""
+    known = {"all-minilm-l6-v2": "minilm", "all-minilm-l6-v2-int8": "minilm-int8", "hashing-384-v1": "hashing"}
+    return known.get(embedder.id)
 
 
 def _minilm_can_run(model_dir: Path | None) -> bool:

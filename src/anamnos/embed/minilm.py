@@ -57,7 +57,7 @@ def damaged(path: Path, reason: object) -> ConfigError:
 
 
 def read_weights(path: Path, precision: Precision) -> dict[str, NDArray[Any]]:
-    """Return every weight that the graph of ``precision`` declares, by its name there, from ``model.safetensors``.
+    """Return every weight that the graph of ``precision`` declares, by name, from ``model.safetensors``.
 
     Raises: ConfigError if the file is damaged or holds other shapes; MissingExtra without safetensors.
     """
@@ -75,8 +75,8 @@ def read_weights(path: Path, precision: Precision) -> dict[str, NDArray[Any]]:
                     raise damaged(path, f"{name} is {got}, not float32 {shape}")
     except (SafetensorError, OSError) as exc:
         raise damaged(path, exc) from exc
-    # Every token is of type 0, so the type's vector can join the positions'.
-    weights["embeddings.position_embeddings.weight"] += weights.pop("embeddings.token_type_embeddings.weight")[0]
+    token_types = weights.pop("embeddings.token_type_embeddings.weight")
+    weights["embeddings.position_embeddings.weight"] += token_types[0]  # every token is of type 0
     for attention in (f"encoder.layer.{i}.attention" for i in range(_LAYERS)):
         for kind in ("weight", "bias"):
             parts = [weights.pop(f"{attention}.self.{part}.{kind}") for part in ("query", "key", "value")]

@@ -1,4 +1,4 @@
-"""Any service with an OpenAI-compatible ``/embeddings`` endpoint: OpenAI, vLLM, Ollama, llama.cpp and others."""
+"""Any service with an OpenAI-compatible ``/embeddings`` endpoint: OpenAI, vLLM, Ollama, llama.cpp …"""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LONGEST_PAUSE_S = 60.0
 
 
 class OpenAIEmbedder:
-    """Vectors from a server that speaks OpenAI's protocol. The texts leave this machine if the server is elsewhere.
+    """Vectors from a server that speaks OpenAI's protocol; it gets to see the texts.
 
     base_url     such as ``http://localhost:11434/v1``
     model        the model's name on that server
     api_key      sent as a bearer token, and shown nowhere
-    dim          a vector length to ask the server for; by default the model's own, learned from the first reply
+    dim          a vector length to ask the server for; by default the model's own, seen in the first reply
     batch_size   texts per request
     timeout_s    the longest wait for a reply
     retries      further attempts after a 429, a 5xx or a broken connection, with growing, jittered pauses
@@ -95,8 +95,7 @@ class OpenAIEmbedder:
 
     def _post(self, body: dict[str, Any]) -> Any:
         """Return the response to ``body``, after as many retries as are needed and allowed."""
-        import httpx2
-
+        httpx2 = _httpx2()
         for attempt in range(self.retries + 1):
             asked_pause = ""
             try:
@@ -139,18 +138,23 @@ class OpenAIEmbedder:
 
     def _connect(self) -> Any:
         """Return the one client, which keeps its connection between calls and may be used by many threads."""
-        try:
-            import httpx2
-        except ImportError as exc:
-            raise MissingExtra("An embedder behind a URL", "server") from exc
         with self._lock:
             if self._client is None:
                 headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
-                self._client = httpx2.Client(timeout=self.timeout_s, headers=headers)
+                self._client = _httpx2().Client(timeout=self.timeout_s, headers=headers)
             return self._client
 
     def _failure(self, what: str, *, retryable: bool = False) -> ProviderError:
         message = f"The embedding server at {self.base_url} {what}."
         if self._api_key:
             message = message.replace(self._api_key, "***")  # servers quote the key that they refuse
-        return ProviderError(message, hint=f"Check the URL, the key and the model {self.model}.", retryable=retryable)
+        hint = f"Check the URL, the key and the model {self.model}."
+        return ProviderError(message, hint=hint, retryable=retryable)
+
+
+def _httpx2() -> Any:
+    try:
+        import httpx2
+    except ImportError as exc:
+        raise MissingExtra("An embedder behind a URL", "server") from exc
+    return httpx2

@@ -1,9 +1,9 @@
-"""Exact vector search in NumPy over memory-mapped files: every cosine, no approximation.
+"""Exact vector search in NumPy over a memory-mapped file: every cosine, no approximation.
 
-Row ``r`` of the store lies at place ``r`` of the index, in files ("segments") of 1,024, 2,048 … 16,384 and then
-always 16,384 rows, so that capacity doubles while it is small and no file is ever resized under another process.
-Files are sparse, are read through a memory map shared by all processes, and are written with plain writes under a
-lock, which a full disk turns into an error instead of a crash. See docs/formats/exact-index.md.
+Row ``r`` of the store lies at place ``r`` of the file ``vectors.f32``. The file is sparse and only ever grows, to twice
+its rows up to 16,384 and by 16,384 from there; it is read through a memory map that all processes share, and written
+with plain writes under a lock, which a full disk turns into an error instead of a crash. Format:
+docs/formats/exact-index.md.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import os
 import shutil
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +22,26 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from anamnos.errors import Corrupt, StoreError
+from anamnos.errors import StoreError
 from anamnos.store.base import EmbedderInfo, Rows, Store
 from anamnos.types import Vector
 
 _FIRST_ROWS = 1_024
-_LAST_ROWS = 16_384
-_DOUBLINGS = (_LAST_ROWS // _FIRST_ROWS).bit_length() - 1
-_LAST_START = _LAST_ROWS - _FIRST_ROWS  # where the segments of constant size begin
+_STEP_ROWS = 16_384
 _SYNC_ROWS = 1_024  # so many rows may have to be applied again after a power cut
-_READ_ROWS = 2_048  # rows read from the store at a time
-_DENSE_SHARE = 0.25  # above it, computing a whole segment is faster than picking rows out of it
+_READ_ROWS = 2_048  # rows handled at a time where all are walked
+_DENSE_SHARE = 0.25  # above it, computing a whole stretch is faster than picking rows out of it
 
 
-def segment_of(row: int) -> tuple[int, int, int]:
-    """Return (number, first row, rows) of the segment that holds ``row``.
+def capacity_for(rows: int) -> int:
+    """Return how many rows the file is made for when it must hold ``rows``.
 
-    >>> segment_of(0), segment_of(1024), segment_of(40_000)
-    ((0, 0, 1024), (1, 1024, 2048), (5, 31744, 16384))
+    >>> capacity_for(1), capacity_for(1025), capacity_for(16_385)
+    (1024, 2048, 32768)
     """
-    if row < _LAST_START:
-        number = (row // _FIRST_ROWS + 1).bit_length() - 1
-        return number, _FIRST_ROWS * (2**number - 1), _FIRST_ROWS * 2**number
-    further = (row - _LAST_START) // _LAST_ROWS
-    return _DOUBLINGS + further, _LAST_START + further * _LAST_ROWS, _LAST_ROWS
+    if rows > _STEP_ROWS:
+        return -(-rows // _STEP_ROWS) * _STEP_ROWS
+    return max(_FIRST_ROWS, 1 << (rows - 1).bit_length())
 
 
 class ExactIndex:
@@ -60,7 +58,7 @@ class ExactIndex:
         self.info = info
         self._lock = FileLock(folder / "lock")  # between processes
         self._mutex = threading.RLock()  # between threads
-        self._segments: dict[int, NDArray[np.float32]] = {}
+        self._map: NDArray[np.float32] = np.empty((0, info.dim), dtype=np.float32)
         self._generation = ""
         self._applied = 0
         self._unsynced = 0
@@ -69,10 +67,9 @@ class ExactIndex:
 
     def catch_up(self) -> int:
         newest = self.store.sequence()
-        if newest == self._applied and self._generation:
-            return newest
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self._mutex, self._lock:
+        if newest == self._applied and self._generation and self._path().parent.exists():
+            return newest  # without that folder, another process has made the index anew
+        with self._mutex, self._errors(), self._locked():
             self._join()
             while changes := self.store.changes(self._applied, limit=_READ_ROWS):
                 touched = sorted({change.row for change in changes if change.kind != "retired"})
@@ -87,44 +84,49 @@ class ExactIndex:
         return self._applied
 
     def rebuild(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self._mutex, self._lock:
+        with self._mutex, self._errors(), self._locked():
             self._start_generation()
-            for folder in self.folder.iterdir():
-                if folder.is_dir() and folder.name != self._generation:
-                    shutil.rmtree(folder, ignore_errors=True)
             self.catch_up()
             self._sync()
 
     def close(self) -> None:
         with self._mutex:
             if self._unsynced:
-                with self._lock:
+                with self._errors(), self._locked():
                     if self._state().get("generation") == self._generation:
                         self._sync()
-            self._segments.clear()
+            self._map = self._map[:0]
             self._generation = ""
 
     def _join(self) -> None:
         """Take over what is in the folder, which another process may have made anew since."""
         state = self._state()
         wanted = {"format": 1, "embedder": self.info.id, "dim": self.info.dim}
-        if any(state.get(name) != value for name, value in wanted.items()):
+        if any(state.get(name) != value for name, value in wanted.items()) or self._is_wrong(state):
             self._start_generation()
         elif state["generation"] != self._generation:
-            self._segments.clear()
+            self._map = self._map[:0]
             self._generation, self._applied, self._unsynced = state["generation"], state["synced"], 0
 
+    def _is_wrong(self, state: dict[str, Any]) -> bool:
+        """Return whether the file was shortened since, or is ahead of the store, as after a restored backup."""
+        path = self.folder / str(state.get("generation")) / "vectors.f32"
+        size = path.stat().st_size if path.exists() else 0
+        return int(state.get("bytes", 0)) > size or int(state.get("synced", 0)) > self.store.sequence()
+
     def _start_generation(self) -> None:
-        self._segments.clear()
+        self._map = self._map[:0]
         self._generation, self._applied, self._unsynced = uuid.uuid4().hex[:12], 0, 0
+        for folder in self.folder.iterdir():  # what was erased must not stay in files that nobody reads any more
+            if folder.is_dir():
+                shutil.rmtree(folder, ignore_errors=True)
         (self.folder / self._generation).mkdir()
         self._write_state()
 
     def _sync(self) -> None:
         """Force the vectors to the disk, then write down up to where they are."""
-        for path in (self.folder / self._generation).glob("*.f32"):
-            with path.open("rb+") as file:
+        if self._path().exists():
+            with self._path().open("rb+") as file:
                 os.fsync(file.fileno())
         self._unsynced = 0
         self._write_state()
@@ -145,68 +147,80 @@ class ExactIndex:
             "dim": self.info.dim,
             "generation": self._generation,
             "synced": self._applied,
+            "bytes": self._path().stat().st_size if self._path().exists() else 0,
         }
         partial = self.folder / "state.json.partial"
         partial.write_text(json.dumps(state), "utf-8")
         partial.replace(self.folder / "state.json")
 
-    # --- the files
+    # --- the file
 
-    def _path(self, number: int) -> Path:
-        return self.folder / self._generation / f"{number:04d}.f32"
+    def _path(self) -> Path:
+        return self.folder / self._generation / "vectors.f32"
 
     def _write(self, rows: Rows, vectors: NDArray[np.float32]) -> None:
         width = 4 * self.info.dim
+        length = capacity_for(int(rows[-1]) + 1) * width
+        with self._path().open("r+b" if self._path().exists() else "w+b", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size < length:
+                file.truncate(length)
+            for start, stop in _runs(rows):
+                file.seek(int(rows[start]) * width)
+                file.write(np.ascontiguousarray(vectors[start:stop], dtype="<f4").tobytes())
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._lock:
+            yield
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
         try:
-            for number, first, size, places in _by_segment(rows):
-                path = self._path(number)
-                with path.open("r+b" if path.exists() else "w+b", buffering=0) as file:
-                    if os.fstat(file.fileno()).st_size < size * width:
-                        file.truncate(size * width)
-                    for start, stop in _runs(rows[places]):
-                        file.seek((int(rows[places][start]) - first) * width)
-                        file.write(np.ascontiguousarray(vectors[places][start:stop]).tobytes())
+            yield
         except OSError as exc:
             raise StoreError(
                 f"The vector index in {self.folder} could not be written: {exc.strerror}.",
                 hint="The memories themselves are safe. Free some space; the index catches up by itself.",
             ) from exc
 
-    def _segment(self, number: int, size: int) -> NDArray[np.float32] | None:
-        if number not in self._segments:
-            path = self._path(number)
-            if not path.exists():
-                return None
-            if path.stat().st_size != size * 4 * self.info.dim:
-                raise Corrupt(f"{path} has the wrong length.", hint="Run: anamnos rebuild-index")
-            self._segments[number] = np.memmap(path, dtype="<f4", mode="r", shape=(size, self.info.dim))
-        return self._segments[number]
+    def _mapped(self, rows: int) -> NDArray[np.float32]:
+        """Return the file as an array of at least ``rows`` rows, or of as many as it has."""
+        if len(self._map) < rows and self._path().exists():
+            capacity = self._path().stat().st_size // (4 * self.info.dim)
+            if capacity > len(self._map):
+                shape = (capacity, self.info.dim)
+                self._map = np.asarray(np.memmap(self._path(), dtype="<f4", mode="r", shape=shape))
+        return self._map
 
     # --- reading
 
     def similarities(self, query: Vector, rows: Rows) -> NDArray[np.float32]:
         query = np.ascontiguousarray(query, dtype=np.float32)
         out = np.zeros(len(rows), dtype=np.float32)
-        for number, first, size, places in _by_segment(rows):
-            segment = self._segment(number, size)
-            if segment is None:
-                continue
-            local = rows[places] - first
-            low, high = int(local[0]), int(local[-1]) + 1
-            if len(local) == high - low:
-                out[places] = segment[low:high] @ query
-            elif len(local) >= _DENSE_SHARE * (high - low):
-                out[places] = (segment[low:high] @ query)[local - low]
-            else:
-                out[places] = segment[local] @ query
+        if not len(rows):
+            return out
+        vectors = self._mapped(int(rows[-1]) + 1)
+        here = rows[: np.searchsorted(rows, len(vectors))]
+        if not len(here):
+            return out
+        low, high = int(here[0]), int(here[-1]) + 1
+        if len(here) == high - low:
+            out[: len(here)] = vectors[low:high] @ query
+        elif len(here) >= _DENSE_SHARE * (high - low):
+            out[: len(here)] = (vectors[low:high] @ query)[here - low]
+        else:
+            for start in range(0, len(here), _READ_ROWS):
+                part = here[start : start + _READ_ROWS]
+                out[start : start + len(part)] = vectors[part] @ query
         return out
 
     def gather(self, rows: Rows) -> NDArray[np.float32]:
         out = np.zeros((len(rows), self.info.dim), dtype=np.float32)
-        for number, first, size, places in _by_segment(rows):
-            segment = self._segment(number, size)
-            if segment is not None:
-                out[places] = segment[rows[places] - first]
+        if len(rows):
+            vectors = self._mapped(int(rows.max()) + 1)
+            here = rows < len(vectors)
+            out[here] = vectors[rows[here]]
         return out
 
     def search(self, query: Vector, top_k: int, rows: Rows) -> tuple[Rows, NDArray[np.float32]]:
@@ -217,9 +231,13 @@ class ExactIndex:
     def verify(self) -> list[str]:
         problems: list[str] = []
         self.catch_up()
-        highest = max((change_row for change_row in self._all_rows()), default=0)
-        for start in range(1, highest + 1, _READ_ROWS):
-            rows = np.arange(start, min(start + _READ_ROWS, highest + 1), dtype=np.int64)
+        self._map = self._map[:0]  # look at the file that is there now
+        end = self._path().stat().st_size // (4 * self.info.dim) if self._path().exists() else 0
+        last = 0
+        while changes := self.store.changes(last):
+            end, last = max(end, 1 + max(change.row for change in changes)), changes[-1].seq
+        for start in range(1, end, _READ_ROWS):
+            rows = np.arange(start, min(start + _READ_ROWS, end), dtype=np.int64)
             differ = ~np.all(self.gather(rows) == self.store.vectors(rows, self.info), axis=1)
             if differ.any():
                 problems.append(
@@ -227,28 +245,6 @@ class ExactIndex:
                     " (run: anamnos rebuild-index)"
                 )
         return problems
-
-    def _all_rows(self) -> list[int]:
-        numbers = [int(path.stem) for path in (self.folder / self._generation).glob("*.f32")]
-        return [_segment_end(number) - 1 for number in numbers]
-
-
-def _segment_end(number: int) -> int:
-    if number < _DOUBLINGS:
-        return _FIRST_ROWS * (2 ** (number + 1) - 1)
-    return _LAST_START + (number - _DOUBLINGS + 1) * _LAST_ROWS
-
-
-def _by_segment(rows: Rows) -> list[tuple[int, int, int, slice]]:
-    """Return, for ascending rows, (segment number, first row, size, slice of ``rows`` in it)."""
-    parts = []
-    start = 0
-    while start < len(rows):
-        number, first, size = segment_of(int(rows[start]))
-        stop = int(np.searchsorted(rows, first + size))
-        parts.append((number, first, size, slice(start, stop)))
-        start = stop
-    return parts
 
 
 def _runs(rows: Rows) -> list[tuple[int, int]]:

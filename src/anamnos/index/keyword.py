@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anamnos.index.space import SpaceIndex
+from anamnos.index.space import Postings, SpaceIndex
 
 Scores = NDArray[np.float32]
 GRAINS = ("turn", "window", "session")
@@ -31,11 +31,18 @@ class Bm25:
     k1: float = 0.9
     b: float = 0.4
 
-    def scores(self, space: SpaceIndex, terms: Mapping[int, int], mask: NDArray[np.bool_]) -> dict[str, Scores]:
+    def scores(
+        self,
+        space: SpaceIndex,
+        terms: Mapping[int, int],
+        postings: Mapping[int, Postings],
+        mask: NDArray[np.bool_],
+    ) -> dict[str, Scores]:
         """Return, per grain, the BM25 score of each document of ``space``: (n,) float32, 0 outside ``mask``.
 
-        terms  term -> how often the cue has it
-        mask   (n,) bool: the documents of the searched scope; whole sessions
+        terms     term -> how often the cue has it
+        postings  term -> the documents of ``space`` that hold it, and how often
+        mask      (n,) bool: the documents of the searched scope; whole sessions
         """
         n = len(space)
         out = {grain: np.zeros(n, dtype=np.float32) for grain in GRAINS}
@@ -52,7 +59,7 @@ class Bm25:
         counts = {"turn": int(mask.sum()), "window": int(mask.sum()), "session": int(in_group.sum())}
         session_scores = np.zeros(space.groups, dtype=np.float32)
         for term, times in terms.items():
-            docs, found = space.postings(term)
+            docs, found = postings[term]
             keep = mask[docs]
             docs, found = docs[keep], found[keep]
             if not len(docs):
@@ -61,7 +68,13 @@ class Bm25:
             near = np.concatenate([docs, space.before[docs], space.after[docs]])
             weight = np.concatenate([found, found, found])
             there = near >= 0
-            self._add(out["window"], *_sum(near[there], weight[there], n), lengths["window"], counts["window"], times)
+            self._add(
+                out["window"],
+                *_sum(near[there], weight[there], n),
+                lengths["window"],
+                counts["window"],
+                times,
+            )
             whole = _sum(space.group[docs], found, space.groups)
             self._add(session_scores, *whole, lengths["session"], counts["session"], times)
         out["session"] = np.where(mask, session_scores[space.group], np.float32(0))
@@ -85,6 +98,9 @@ class Bm25:
 
 def _sum(docs: NDArray[np.integer], weights: NDArray[np.float32], n: int) -> tuple[NDArray[np.intp], Scores]:
     """Return the distinct ``docs`` and the sum of the weights of each."""
+    if 16 * len(docs) < n:  # a rare word: sorting a few beats counting all
+        distinct, places = np.unique(docs, return_inverse=True)
+        return distinct, np.bincount(places, weights=weights).astype(np.float32)
     total = np.bincount(docs, weights=weights, minlength=n)
     distinct = np.flatnonzero(total)
     return distinct, total[distinct].astype(np.float32)

@@ -18,6 +18,7 @@ from anamnos.index.terms import CHAT_ROLES
 from anamnos.store.base import Outline, Rows, Store
 
 Docs = NDArray[np.intp]
+Postings = tuple[NDArray[np.int32], NDArray[np.float32]]
 _FEW = 64  # so many new memories are linked to their neighbours one by one
 _CHUNK = 4_096
 
@@ -43,6 +44,7 @@ class SpaceIndex:
         self.all_states = all_states
         self.lock = threading.RLock()
         self.actors: list[str] = []
+        self._applied = 0
         self._load()
 
     def __len__(self) -> int:
@@ -104,8 +106,8 @@ class SpaceIndex:
                 new.created[keep],
                 new.scopes[keep],
                 new.names,
-                [new.actors[i] for i in keep],
-                [new.terms[i] for i in keep],
+                [new.actors[i] for i in keep.tolist()],
+                [new.terms[i] for i in keep.tolist()],
             )
         first, count = len(self), len(new.rows)
         if not count:
@@ -259,7 +261,7 @@ class SpaceIndex:
         self._recent = defaultdict(list)
         self._recent_size = 0
 
-    def postings(self, term: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    def postings(self, term: int) -> Postings:
         """Return the living documents that hold ``term``, ascending, and how often: (k,) int32, (k,) float32."""
         place = int(np.searchsorted(self._terms, np.uint32(term)))
         docs, counts = self._docs[:0], self._counts[:0]
@@ -281,9 +283,10 @@ class SpaceIndex:
         covered = [number for number, name in self.names.items() if scope.covers(name)]
         return self.alive & np.isin(self.scopes, covered)
 
-    def participants(self) -> list[str]:
-        """Return the names of those who speak here, chat roles such as "user" left out."""
-        return [name for name in self.actors if name.casefold() not in CHAT_ROLES]
+    def participants(self, scope: Scope) -> list[str]:
+        """Return the names of those who speak in ``scope``, chat roles such as "user" left out."""
+        spoken = np.bincount(self.actor[self.in_scope(scope)] + 1, minlength=len(self.actors) + 1)[1:]
+        return [name for name, n in zip(self.actors, spoken, strict=True) if n and name.casefold() not in CHAT_ROLES]
 
     def actor_number(self, name: str) -> int:
         """Return the number of an actor's name."""

@@ -2,13 +2,15 @@
 
 Identity, in this order: the message id that the source gives; else, for a file that was read before, its place
 among what did not change; else the words themselves with their speaker and time. So the same input twice adds
-nothing, and an edited source makes new versions instead of doubles.
+nothing, and an edited source makes new versions instead of doubles. What counts as edited is judged against what
+the source said last time, so that reading it again never takes back what a user has changed since.
 """
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +32,9 @@ from anamnos.cube import (
 from anamnos.ingest.readers.base import Turn
 from anamnos.store.base import Store
 from anamnos.types import Comparison, Field, Where
+
+CORRECTED = "update/1"
+"""The operator of a version that somebody wrote by hand over what a source had said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ def plan(
     if whole_source and origin.source is not None and not any(turn.message_id for turn in turns):
         before = store.list(origin.scope, Where(Field.SOURCE, Comparison.EQ, origin.source))
         if before:
-            return _align(turns, before, origin, new_id, now)
+            return _align(turns, before, origin, store, new_id, now)
     return _by_key(turns, origin, store, new_id, now)
 
 
@@ -96,9 +101,23 @@ def content_key(cube: MemCube, occurrence: int = 0) -> bytes:
     )
 
 
-def _by_key(
-    turns: Sequence[Turn], origin: Origin, store: Store, new_id: IdSource, now: datetime
-) -> list[Planned]:
+def key_of_next(cube: MemCube, store: Store) -> bytes:
+    """Return the idempotency key of the next version of a cube that somebody changed by hand: the one that it has
+    for as long as it is the same message of its source, or says the same; else that of what it says now, if free."""
+    origin = cube.provenance
+    by_source = [_digest(cube.scope, "id", origin.source, message_id) for message_id in origin.message_ids]
+    said_now = replace(cube, time=replace(cube.time, created_at=None))  # as the key of a text has no time
+    for occurrence in itertools.count():
+        keys = [*by_source, content_key(said_now, occurrence), content_key(cube, occurrence)]
+        found = store.find(keys)
+        if own := [key for key in keys if found.get(key) == cube.id]:
+            return own[0]
+        if len(found) == 0 or keys[-1] not in found:
+            return keys[-1]
+    raise AssertionError  # pragma: no cover  (count() has no end)
+
+
+def _by_key(turns: Sequence[Turn], origin: Origin, store: Store, new_id: IdSource, now: datetime) -> list[Planned]:
     cubes = [_cube(turn, origin, new_id(now)) for turn in turns]
     seen: dict[bytes, int] = {}
     keys = []
@@ -117,43 +136,77 @@ def _compare(cube: MemCube, key: bytes, known: CubeId | None, store: Store) -> P
     old = store.get(known) if known is not None else None
     if known is None or old is None:
         return Planned(key, cube=cube)
-    same = old.content == cube.content and old.provenance.actor == cube.provenance.actor
-    if same and old.time.created_at == cube.time.created_at:
+    if not cube.provenance.message_ids or _said(_from_source(old, store)) == _said(cube):
         return Planned(key, known=known)
     return Planned(key, cube=_edited(old, cube))
 
 
+def _said(cube: MemCube) -> tuple[str, str | None, datetime | None]:
+    """Return what makes two readings of a turn the same."""
+    return cube.text, cube.provenance.actor, cube.time.created_at
+
+
+def _from_source(cube: MemCube, store: Store) -> MemCube:
+    """Return the version that the source gave: a correction by hand is not an edit of the source."""
+    if cube.provenance.operator != CORRECTED:
+        return cube
+    versions = [old for old in store.history(cube.id) if old.provenance.operator != CORRECTED]
+    return versions[-1] if versions else cube
+
+
 def _align(
-    turns: Sequence[Turn], before: list[MemCube], origin: Origin, new_id: IdSource, now: datetime
+    turns: Sequence[Turn], before: list[MemCube], origin: Origin, store: Store, new_id: IdSource, now: datetime
 ) -> list[Planned]:
-    """Compare a file with what was read from it before, passage by passage."""
+    """Compare a file with what was read from it before, passage by passage.
+
+    ``before`` is in the order of writing, which is not that of the file once something was put in between.
+    """
     cubes = [_cube(turn, origin, new_id(now)) for turn in turns]
-    old_texts = [cube.text for cube in before]
-    matcher = difflib.SequenceMatcher(None, old_texts, [cube.text for cube in cubes], autojunk=False)
-    planned: list[Planned] = []
-    lost: list[MemCube] = []
+    said = [_said(_from_source(cube, store)) for cube in before]
+    matcher = difflib.SequenceMatcher(None, said, [_said(cube) for cube in cubes], autojunk=False)
+    same = {block.b + i: before[block.a + i] for block in matcher.get_matching_blocks() for i in range(block.size)}
+    used = {cube.id for cube in same.values()}
+    elsewhere: dict[object, list[MemCube]] = {}
+    for cube, words in zip(before, said, strict=True):
+        if cube.id not in used:
+            elsewhere.setdefault(words, []).append(cube)
+    for place, cube in enumerate(cubes):
+        if place not in same and (found := elsewhere.get(_said(cube))):
+            same[place] = found.pop(0)
+    used = {cube.id for cube in same.values()}
+    edited: dict[int, MemCube] = {}
     for kind, old_from, old_to, new_from, new_to in matcher.get_opcodes():
-        old, new = before[old_from:old_to], cubes[new_from:new_to]
-        if kind == "equal":
-            planned += [Planned(b"", known=cube.id) for cube in old]
-            continue
-        pairs = min(len(old), len(new))
-        for was, cube in zip(old[:pairs], new[:pairs], strict=True):
-            planned.append(Planned(content_key(cube), cube=_edited(was, cube)))
-        planned += [Planned(content_key(cube), cube=cube) for cube in new[pairs:]]
-        lost += [
-            cube for cube in old[pairs:] if cube.role is Role.RESOURCE
-        ]  # a shorter chat export loses nothing
-    for cube in lost:
-        life: Lifecycle = replace(cube.lifecycle, state=State.ARCHIVED)
-        planned.append(Planned(content_key(cube), cube=cube.next_version(lifecycle=life)))
+        if kind == "replace":
+            new = [place for place in range(new_from, new_to) if place not in same]
+            edited.update(zip(new, (c for c in before[old_from:old_to] if c.id not in used), strict=False))
+    used.update(cube.id for cube in edited.values())
+    planned: list[Planned] = []
+    taken: set[bytes] = set()
+    for place, cube in enumerate(cubes):
+        if place in same:
+            planned.append(Planned(b"", known=same[place].id))
+        else:
+            old = edited.get(place)
+            planned.append(Planned(_free_key(cube, taken, store), cube=_edited(old, cube) if old else cube))
+    for cube in before:
+        if cube.id not in used and cube.role is Role.RESOURCE:  # a shorter chat export loses nothing
+            life: Lifecycle = replace(cube.lifecycle, state=State.ARCHIVED)
+            planned.append(Planned(b"", cube=cube.next_version(lifecycle=life)))  # no key: it may come back as new
     return planned
+
+
+def _free_key(cube: MemCube, taken: set[bytes], store: Store) -> bytes:
+    """Return the key of a passage's first occurrence that has no memory yet, and take it."""
+    keys = (content_key(cube, occurrence) for occurrence in itertools.count())
+    key = next(key for key in keys if key not in taken and not store.find([key]))
+    taken.add(key)
+    return key
 
 
 def _edited(old: MemCube, new: MemCube) -> MemCube:
     """Return the next version of ``old`` with what the source now says; tags and the like stay."""
     time = replace(old.time, created_at=new.time.created_at)
-    provenance = replace(old.provenance, actor=new.provenance.actor)
+    provenance = replace(old.provenance, actor=new.provenance.actor, operator=new.provenance.operator)
     return old.next_version(content=new.content, time=time, provenance=provenance)
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from anamnos.cube import Scope
 from anamnos.index.space import SpaceIndex
 from anamnos.index.terms import TermReader
 
@@ -28,8 +29,8 @@ class Cue:
     dense_text: str
 
 
-def analyse(text: str, space: SpaceIndex, reader: TermReader) -> Cue:
-    """Return the cue of a question asked in ``space``.
+def analyse(text: str, space: SpaceIndex, scope: Scope, reader: TermReader) -> Cue:
+    """Return the cue of a question asked in a scope of ``space``.
 
     A name counts as named by its first word too ("Ann" for "Ann Lee"). Names are taken out of what is embedded,
     because every memory of that person is about them: it raised recall@10 of MiniLM alone from .46 to .65 on LoCoMo.
@@ -41,7 +42,7 @@ def analyse(text: str, space: SpaceIndex, reader: TermReader) -> Cue:
         words.setdefault(term, word)
         terms[term] = terms.get(term, 0) + 1
     spoken = set(re.findall(r"\w+", text.casefold()))
-    speakers = tuple(name for name in space.participants() if _first_word(name) in spoken)
+    speakers = tuple(name for name in space.participants(scope) if _first_word(name) in spoken)
     return Cue(text, words, terms, speakers, _without_names(text, speakers))
 
 

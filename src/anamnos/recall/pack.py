@@ -58,7 +58,7 @@ def pack(
     return PackedContext(
         text=text,
         evidence=best_sentence(question, taken, reader),
-        citations={number: cube for number, cube in enumerate(ordered, start=1)},
+        citations=dict(enumerate(ordered, start=1)),
         tokens=count_tokens(text) if text else 0,
         hits=tuple(hits),
     )

@@ -19,7 +19,7 @@ from anamnos.recipes.base import Recipe
 from anamnos.store.base import Store
 from anamnos.types import ChannelScore, Filter, Hit, Vector, names_state
 
-_MAX_SPACES = 256  # users whose outlines are kept in memory; the least recently used goes first
+_MAX_DOCS = 2_000_000  # documents kept in memory, about 400 bytes each; the least recently used space goes first
 
 
 class Recaller:
@@ -37,7 +37,13 @@ class Recaller:
         self._lock = threading.Lock()
 
     def search(
-        self, text: str, scope: Scope, *, top_k: int, filter: Filter | None = None, vector: Vector | None = None
+        self,
+        text: str,
+        scope: Scope,
+        *,
+        top_k: int,
+        filter: Filter | None = None,
+        vector: Vector | None = None,
     ) -> list[Hit]:
         """Return the ``top_k`` memories of ``scope`` that answer ``text`` best, best first; fewer if there are fewer.
 
@@ -45,7 +51,8 @@ class Recaller:
         vector  the cue's embedding, if the caller has it: (dim,) float32 of norm 1
         """
         space = self.space(scope, all_states=names_state(filter))
-        cue = analyse(text, space, self.reader)
+        with space.lock:
+            cue = analyse(text, space, scope, self.reader)
         if vector is None:
             vector = self.embedder.embed([cue.dense_text])[0]
         with space.lock:
@@ -79,10 +86,12 @@ class Recaller:
         key = (scope.tenant, scope.user, all_states)
         with self._lock:
             space = spaces.get(key)
-            if space is None:
-                space = spaces[key] = SpaceIndex(self.store, scope, all_states=all_states)
+        if space is None:  # read without the lock, so that one large space does not hold up the others
+            space = SpaceIndex(self.store, scope, all_states=all_states)
+        with self._lock:
+            space = spaces.setdefault(key, space)
             spaces.move_to_end(key)
-            while len(spaces) > _MAX_SPACES:
+            while len(spaces) > 1 and sum(map(len, spaces.values())) > _MAX_DOCS:
                 spaces.popitem(last=False)
         space.catch_up()
         return space
@@ -115,7 +124,8 @@ class Recaller:
         """Return what the channels saw, the weightiest first."""
         told = []
         for part in sorted(self.recipe.channels, key=lambda part: -channels[part.channel.name].share):
-            words = part.channel.explain(search, doc) if channels[part.channel.name].share > 0 else ""
+            seen = channels[part.channel.name]
+            words = part.channel.explain(search, doc, seen.raw) if seen.share > 0 else ""
             if words:
                 told.append(words)
         return "; ".join(told) or "nothing better in this scope"

@@ -100,9 +100,7 @@ def _changeable(cube_id: CubeId, tx: Transaction) -> MemCube:
     if current is None:
         raise NotFound(f"There is no memory {cube_id}.")
     if current.lifecycle.state is State.FROZEN:
-        raise AccessDenied(
-            f"Memory {cube_id} is frozen: it cannot be changed or deleted.", hint="Lift the hold first."
-        )
+        raise AccessDenied(f"Memory {cube_id} is frozen: it cannot be changed or deleted.", hint="Lift the hold first.")
     return current
 
 

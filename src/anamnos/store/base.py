@@ -15,6 +15,7 @@ Errors are StoreError and its kinds; the engine's own never get out.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Transaction(Protocol):
     def find(self, key: bytes) -> CubeId | None:
         """Return the cube whose current version was written under this idempotency key."""
 
-    def dependents(self, cube_id: CubeId) -> list[CubeId]:
+    def dependents(self, cube_id: CubeId) -> builtins.list[CubeId]:
         """Return the cubes of which some version was derived from this one."""
 
     def insert(self, cube: MemCube, derived: Derived | None, key: bytes) -> None:
@@ -107,7 +108,7 @@ class Store(Protocol):
     def get(self, cube_id: CubeId, version: int | None = None) -> MemCube | None:
         """Return a version of a cube, the current one by default, or None."""
 
-    def history(self, cube_id: CubeId) -> list[MemCube]:
+    def history(self, cube_id: CubeId) -> builtins.list[MemCube]:
         """Return all versions of a cube, oldest first; empty if there is none."""
 
     def list(
@@ -117,7 +118,7 @@ class Store(Protocol):
         *,
         after: CubeId | None = None,
         limit: int | None = None,
-    ) -> list[MemCube]:
+    ) -> builtins.list[MemCube]:
         """Return current cubes covered by ``scope`` that pass the filter, by id, from the one behind ``after``.
 
         Without a condition on the state, only the states of ``SEARCHED_STATES`` are given.
@@ -132,14 +133,17 @@ class Store(Protocol):
     def count(self, scope: Scope | None = None) -> int:
         """Return the number of current cubes, of any state."""
 
-    def scopes(self) -> list[Scope]:
+    def tally(self, scope: Scope | None = None) -> dict[tuple[str, str], int]:
+        """Return how many current cubes there are per (role, state)."""
+
+    def scopes(self) -> builtins.list[Scope]:
         """Return every scope in which there is a current cube."""
 
     # the feed for indexes
     def sequence(self) -> int:
         """Return the number of the last change."""
 
-    def changes(self, after: int, limit: int = 10_000) -> list[Change]:
+    def changes(self, after: int, limit: int = 10_000) -> builtins.list[Change]:
         """Return the changes behind number ``after``, in order."""
 
     def outline(self, scope: Scope, *, rows: Rows | None = None, all_states: bool = False) -> Outline:
@@ -151,7 +155,7 @@ class Store(Protocol):
     def select(self, scope: Scope, filter: Filter | None = None) -> Rows:
         """Return the rows of what ``list`` would give, ascending."""
 
-    def at(self, rows: Sequence[int]) -> list[MemCube]:
+    def at(self, rows: Sequence[int]) -> builtins.list[MemCube]:
         """Return the cubes at these rows, in this order, leaving out rows that are not there."""
 
     def blob_names(self) -> set[str]:
@@ -175,7 +179,7 @@ class Store(Protocol):
 
     def without_vector(
         self, info: EmbedderInfo, *, after: int = 0, limit: int = 1_000
-    ) -> list[tuple[int, MemCube]]:
+    ) -> builtins.list[tuple[int, MemCube]]:
         """Return text versions (row and cube) behind row ``after`` that have no vector of this embedder."""
 
     def put_terms(self, terms: Mapping[int, bytes]) -> None:
@@ -188,7 +192,7 @@ class Store(Protocol):
     def set_setting(self, name: str, value: str) -> None:
         """Store such a value."""
 
-    def verify(self) -> list[str]:
+    def verify(self) -> builtins.list[str]:
         """Return what is wrong inside the store, one sentence each; empty if it is sound."""
 
     def backup(self, target: str) -> None:

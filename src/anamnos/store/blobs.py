@@ -52,13 +52,9 @@ class BlobStore:
         try:
             data = self.path(ref.sha256).read_bytes()
         except FileNotFoundError as exc:
-            raise NotFound(
-                f"The blob {ref.sha256} is not in the vault.", hint="Restore it from a backup."
-            ) from exc
+            raise NotFound(f"The blob {ref.sha256} is not in the vault.", hint="Restore it from a backup.") from exc
         if hashlib.sha256(data).hexdigest() != ref.sha256:
-            raise Corrupt(
-                f"The blob {ref.sha256} does not hold what its name says.", hint="Restore it from a backup."
-            )
+            raise Corrupt(f"The blob {ref.sha256} does not hold what its name says.", hint="Restore it from a backup.")
         return data
 
     def delete(self, sha256: str) -> None:

@@ -7,11 +7,12 @@ empties the write-ahead log after it.
 
 from __future__ import annotations
 
+import builtins
 import json
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -56,7 +57,7 @@ class SqliteStore:
         self.busy_timeout_s = busy_timeout_s
         self._writer: apsw.Connection | None = None
         self._write_lock = threading.RLock()
-        self._readers: list[apsw.Connection] = []
+        self._readers: builtins.list[apsw.Connection] = []
         self._readers_lock = threading.Lock()
         self._to_scrub = False
 
@@ -99,8 +100,9 @@ class SqliteStore:
         return db
 
     def _migrate(self, db: apsw.Connection) -> None:
-        application, version = db.pragma("application_id"), db.pragma("user_version")
+        # the schema first: whoever sees it sees the numbers that were committed with it
         empty = db.execute("SELECT count(*) FROM sqlite_schema").get == 0
+        application, version = db.pragma("application_id"), db.pragma("user_version")
         if not empty and application != APPLICATION_ID:
             raise StoreError(
                 f"{self.path} is an SQLite file, but not one of Anamnos.",
@@ -173,7 +175,7 @@ class SqliteStore:
         found = self._cubes(f"c.id = ? AND {wanted[0]}", (id_bytes(cube_id), *wanted[1]))
         return found[0] if found else None
 
-    def history(self, cube_id: CubeId) -> list[MemCube]:
+    def history(self, cube_id: CubeId) -> builtins.list[MemCube]:
         return self._cubes("c.id = ?", (id_bytes(cube_id),), "ORDER BY c.version")
 
     def list(
@@ -183,7 +185,7 @@ class SqliteStore:
         *,
         after: CubeId | None = None,
         limit: int | None = None,
-    ) -> list[MemCube]:
+    ) -> builtins.list[MemCube]:
         condition, values = self._where(scope, filter)
         if after is not None:
             condition, values = f"{condition} AND c.id > ?", [*values, id_bytes(after)]
@@ -193,7 +195,7 @@ class SqliteStore:
         condition, values = ("1", []) if scope is None else scope_condition(scope)
         with self._reading() as db:
             rows = db.execute(
-                f"SELECT c.row, c.id, c.version FROM cubes c JOIN scopes s USING (scope)"  # noqa: S608
+                f"SELECT c.row, c.id, c.version FROM cubes c JOIN scopes s USING (scope)"
                 f" WHERE {condition} ORDER BY c.id, c.version",
                 values,
             ).fetchall()
@@ -223,11 +225,21 @@ class SqliteStore:
 
     def count(self, scope: Scope | None = None) -> int:
         condition, values = ("1", []) if scope is None else scope_condition(scope)
-        sql = f"SELECT count(*) FROM cubes c JOIN scopes s USING (scope) WHERE c.current AND {condition}"  # noqa: S608
+        sql = f"SELECT count(*) FROM cubes c JOIN scopes s USING (scope) WHERE c.current AND {condition}"
         with self._reading() as db:
             return int(db.execute(sql, values).get)
 
-    def scopes(self) -> list[Scope]:
+    def tally(self, scope: Scope | None = None) -> dict[tuple[str, str], int]:
+        condition, values = ("1", []) if scope is None else scope_condition(scope)
+        sql = (
+            "SELECT c.role, c.state, count(*) FROM cubes c JOIN scopes s USING (scope)"
+            f" WHERE c.current AND {condition} GROUP BY c.role, c.state"
+        )
+        with self._reading() as db:
+            rows: Any = db.execute(sql, values)
+            return {(role, state): number for role, state, number in rows}
+
+    def scopes(self) -> builtins.list[Scope]:
         with self._reading() as db:
             return [
                 Scope(*row)
@@ -238,19 +250,19 @@ class SqliteStore:
                 )
             ]
 
-    def _where(self, scope: Scope, filter: Filter | None) -> tuple[str, list[Any]]:
+    def _where(self, scope: Scope, filter: Filter | None) -> tuple[str, builtins.list[Any]]:
         in_scope, scope_values = scope_condition(scope)
         passes, filter_values = filter_condition(filter)
         return f"c.current AND {in_scope} AND ({passes})", [*scope_values, *filter_values]
 
     def _cubes(
         self, condition: str, values: Sequence[Any], tail: str = "", *, db: apsw.Connection | None = None
-    ) -> list[MemCube]:
+    ) -> builtins.list[MemCube]:
         if db is None:
             with self._reading() as reader:
                 return self._cubes(condition, values, tail, db=reader)
-        sql = f"SELECT {CUBE_COLUMNS} FROM {CUBE_TABLES} WHERE {condition} {tail}"  # noqa: S608
-        rows = db.execute(sql, values).fetchall()
+        sql = f"SELECT {CUBE_COLUMNS} FROM {CUBE_TABLES} WHERE {condition} {tail}"
+        rows: Any = db.execute(sql, values).fetchall()
         links = {row[0]: _links(db, row[0]) for row in rows if row[18]}
         return [cube_from_row(row, links) for row in rows]
 
@@ -260,7 +272,7 @@ class SqliteStore:
         with self._reading() as db:
             return int(db.execute("SELECT ifnull(max(seq), 0) FROM changes").get)
 
-    def changes(self, after: int, limit: int = 10_000) -> list[Change]:
+    def changes(self, after: int, limit: int = 10_000) -> builtins.list[Change]:
         with self._reading() as db:
             rows = db.execute(
                 "SELECT seq, kind, row, id FROM changes WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
@@ -271,13 +283,13 @@ class SqliteStore:
         condition = "c.current AND c.substrate = 'text' AND s.tenant = ? AND s.user IS ?"
         if not all_states:
             condition += f" AND {state_condition()}"
-        values: list[Any] = [scope.tenant, scope.user]
+        values: builtins.list[Any] = [scope.tenant, scope.user]
         if rows is not None:
             condition += " AND c.row IN (SELECT value FROM json_each(?))"
             values.append(json.dumps(rows.tolist()))
         with self._reading() as db:
             found = db.execute(
-                f"SELECT c.row, c.id, c.created_at, c.scope, c.actor, c.terms"  # noqa: S608
+                f"SELECT c.row, c.id, c.created_at, c.scope, c.actor, c.terms"
                 f" FROM cubes c JOIN scopes s USING (scope) WHERE {condition} ORDER BY c.row",
                 values,
             ).fetchall()
@@ -300,11 +312,11 @@ class SqliteStore:
 
     def select(self, scope: Scope, filter: Filter | None = None) -> Rows:
         condition, values = self._where(scope, filter)
-        sql = f"SELECT c.row FROM {CUBE_TABLES} WHERE {condition} ORDER BY c.row"  # noqa: S608
+        sql = f"SELECT c.row FROM {CUBE_TABLES} WHERE {condition} ORDER BY c.row"
         with self._reading() as db:
             return np.array([row for (row,) in db.execute(sql, values)], dtype=np.int64)
 
-    def at(self, rows: Sequence[int]) -> list[MemCube]:
+    def at(self, rows: Sequence[int]) -> builtins.list[MemCube]:
         with self._reading() as db:
             return [cube for row in rows for cube in self._cubes("c.row = ?", (int(row),), db=db)]
 
@@ -329,9 +341,7 @@ class SqliteStore:
                 (number,),
             ).get
             if missing:
-                raise Conflict(
-                    f"{missing} memories have no vector of {info.id} yet.", hint="Run: anamnos reembed"
-                )
+                raise Conflict(f"{missing} memories have no vector of {info.id} yet.", hint="Run: anamnos reembed")
             tx.db.execute("UPDATE embedders SET in_use = (embedder = ?)", (number,))
             tx.db.execute("DELETE FROM vectors WHERE embedder != ?", (number,))
             tx.db.execute("DELETE FROM embedders WHERE embedder != ?", (number,))
@@ -339,13 +349,12 @@ class SqliteStore:
     def vectors(self, rows: Rows, info: EmbedderInfo) -> NDArray[np.float32]:
         out = np.zeros((len(rows), info.dim), dtype=np.float32)
         with self._reading() as db:
-            number = db.execute("SELECT embedder FROM embedders WHERE id = ?", (info.id,)).get
-            for place, row in enumerate(rows.tolist()):
-                data = db.execute(
-                    "SELECT vector FROM vectors WHERE row = ? AND embedder = ?", (row, number)
-                ).get
-                if data is not None:
-                    out[place] = np.frombuffer(data, dtype="<f4")
+            for place, data in db.execute(
+                "SELECT j.key, v.vector FROM json_each(?) j JOIN vectors v ON v.row = j.value"
+                " WHERE v.embedder = (SELECT embedder FROM embedders WHERE id = ? AND dim = ?)",
+                (json.dumps(rows.tolist()), info.id, info.dim),
+            ):
+                out[place] = np.frombuffer(data, dtype="<f4")
         return out
 
     def put_vectors(self, rows: Rows, vectors: NDArray[np.float32], info: EmbedderInfo) -> None:
@@ -356,21 +365,19 @@ class SqliteStore:
 
     def without_vector(
         self, info: EmbedderInfo, *, after: int = 0, limit: int = 1_000
-    ) -> list[tuple[int, MemCube]]:
+    ) -> builtins.list[tuple[int, MemCube]]:
         with self._reading() as db:
-            rows = db.execute(
+            rows: Any = db.execute(
                 "SELECT c.row FROM cubes c WHERE c.row > ? AND c.substrate = 'text' AND NOT EXISTS (SELECT 1"
-                " FROM vectors v JOIN embedders e USING (embedder) WHERE v.row = c.row AND e.id = ?)"
+                " FROM vectors v JOIN embedders e USING (embedder) WHERE v.row = c.row AND e.id = ? AND e.dim = ?)"
                 " ORDER BY c.row LIMIT ?",
-                (after, info.id, limit),
+                (after, info.id, info.dim, limit),
             ).fetchall()
             return [(row, self._cubes("c.row = ?", (row,), db=db)[0]) for (row,) in rows]
 
     def put_terms(self, terms: Mapping[int, bytes]) -> None:
         with self.write() as tx:
-            tx.db.executemany(
-                "UPDATE cubes SET terms = ? WHERE row = ?", [(t, row) for row, t in terms.items()]
-            )
+            tx.db.executemany("UPDATE cubes SET terms = ? WHERE row = ?", [(t, row) for row, t in terms.items()])
 
     # --- the whole
 
@@ -383,16 +390,12 @@ class SqliteStore:
         with self.write() as tx:
             tx.db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
 
-    def verify(self) -> list[str]:
-        problems: list[str] = []
-        with self._write_lock, self._errors():
-            db = self._open_writer()
-            problems += [
-                f"integrity: {text}" for (text,) in db.execute("PRAGMA integrity_check") if text != "ok"
-            ]
-            problems += [
-                f"a row of {row[0]} refers to nothing" for row in db.execute("PRAGMA foreign_key_check")
-            ]
+    def verify(self) -> builtins.list[str]:
+        problems: builtins.list[str] = []
+        # FTS5 checks what a connection remembers of it: only a new one sees the writes of other processes
+        with self._write_lock, self._errors(), closing(self._open_writer() and self._connect()) as db:
+            problems += [f"integrity: {text}" for (text,) in db.execute("PRAGMA integrity_check") if text != "ok"]
+            problems += [f"a row of {row[0]} refers to nothing" for row in db.execute("PRAGMA foreign_key_check")]
             for table in ("words", "trigrams"):
                 try:
                     db.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('integrity-check', 1)")
@@ -454,17 +457,13 @@ class SqliteStore:
                 hint="Restore a backup, or copy the file away and run: anamnos doctor",
             ) from exc
         except apsw.FullError as exc:
-            raise StoreError(
-                "The disk is full; nothing was written.", hint="Free some space and try again."
-            ) from exc
+            raise StoreError("The disk is full; nothing was written.", hint="Free some space and try again.") from exc
         except (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError) as exc:
             raise StoreError(
                 f"{self.path} cannot be opened for writing: {exc}.", hint="Make the vault's folder writable."
             ) from exc
         except apsw.Error as exc:
-            raise StoreError(
-                f"The store failed: {type(exc).__name__}: {exc}.", hint="Run: anamnos verify"
-            ) from exc
+            raise StoreError(f"The store failed: {type(exc).__name__}: {exc}.", hint="Run: anamnos verify") from exc
 
 
 class SqliteTransaction:
@@ -484,14 +483,14 @@ class SqliteTransaction:
         return self._one("c.id = ? AND c.version = ?", (id_bytes(cube_id), version))
 
     def _one(self, condition: str, values: Sequence[Any]) -> MemCube | None:
-        row = self.db.execute(f"SELECT {CUBE_COLUMNS} FROM {CUBE_TABLES} WHERE {condition}", values).fetchone()  # noqa: S608
+        row = self.db.execute(f"SELECT {CUBE_COLUMNS} FROM {CUBE_TABLES} WHERE {condition}", values).fetchone()
         return None if row is None else cube_from_row(row, {row[0]: _links(self.db, row[0])})
 
     def find(self, key: bytes) -> CubeId | None:
         cube_id = self.db.execute("SELECT id FROM cubes WHERE key = ? AND current", (key,)).get
         return None if cube_id is None else id_text(cube_id)
 
-    def dependents(self, cube_id: CubeId) -> list[CubeId]:
+    def dependents(self, cube_id: CubeId) -> builtins.list[CubeId]:
         rows = self.db.execute(
             "SELECT DISTINCT c.id FROM derivations d JOIN cubes c USING (row) WHERE d.source = ? ORDER BY c.id",
             (id_bytes(cube_id),),
@@ -535,7 +534,7 @@ class SqliteTransaction:
             self.db.execute("INSERT OR IGNORE INTO derivations VALUES (?, ?)", (row, id_bytes(source)))
         if cube.substrate is Substrate.TEXT and cube.time.superseded_at is None:
             for table in ("words", "trigrams"):
-                self.db.execute(f"INSERT INTO {table} (rowid, content) VALUES (?, ?)", (row, content))  # noqa: S608
+                self.db.execute(f"INSERT INTO {table} (rowid, content) VALUES (?, ?)", (row, content))
         if derived is not None and derived.vector is not None:
             self._put_own_vector(row, derived)
         self._note(0, row, id_bytes(cube.id))
@@ -549,7 +548,7 @@ class SqliteTransaction:
         self._note(1, row, id_bytes(cube_id))
 
     def erase(self, cube_id: CubeId) -> None:
-        rows = self.db.execute(
+        rows: Any = self.db.execute(
             "SELECT row, content, substrate, current FROM cubes WHERE id = ?", (id_bytes(cube_id),)
         ).fetchall()
         for row, content, substrate, current in rows:
@@ -568,12 +567,12 @@ class SqliteTransaction:
     def forget_unused_names(self) -> None:
         """Remove the names of scopes and sources in which nothing is left."""
         for table, column in (("scopes", "scope"), ("origins", "origin")):
-            self.db.execute(f"DELETE FROM {table} WHERE {column} NOT IN (SELECT {column} FROM cubes)")  # noqa: S608
+            self.db.execute(f"DELETE FROM {table} WHERE {column} NOT IN (SELECT {column} FROM cubes)")
 
     def put_vector(self, row: int, vector: NDArray[np.float32], info: EmbedderInfo) -> None:
-        self.db.execute(
-            "DELETE FROM vectors WHERE row = ? AND embedder = ?", (row, self.embedder_number(info))
-        )
+        if vector.shape != (info.dim,):
+            raise ConfigError(f"A vector of shape {vector.shape} is not one of {info.id} with {info.dim} dimensions.")
+        self.db.execute("DELETE FROM vectors WHERE row = ? AND embedder = ?", (row, self.embedder_number(info)))
         self.db.execute(
             "INSERT INTO vectors VALUES (?, ?, ?, ?)",
             (row, self.embedder_number(info), info.dim, np.ascontiguousarray(vector, dtype="<f4").tobytes()),
@@ -584,7 +583,10 @@ class SqliteTransaction:
             "INSERT OR IGNORE INTO embedders (id, dim, in_use) VALUES (?, ?, NOT EXISTS (SELECT 1 FROM embedders))",
             (info.id, info.dim),
         )
-        return int(self.db.execute("SELECT embedder FROM embedders WHERE id = ?", (info.id,)).get)
+        number, dim = self.db.execute("SELECT embedder, dim FROM embedders WHERE id = ?", (info.id,)).fetchone()  # type: ignore[misc]
+        if dim != info.dim:
+            raise ConfigError(f"This vault knows {info.id} with {dim} dimensions, not with {info.dim}.")
+        return int(number)
 
     def _put_own_vector(self, row: int, derived: Derived) -> None:
         if self._embedder is None:
@@ -609,7 +611,7 @@ class SqliteTransaction:
         if substrate == Substrate.TEXT:
             for table in ("words", "trigrams"):
                 self.db.execute(
-                    f"INSERT INTO {table} ({table}, rowid, content) VALUES ('delete', ?, ?)",  # noqa: S608
+                    f"INSERT INTO {table} ({table}, rowid, content) VALUES ('delete', ?, ?)",
                     (row, content),
                 )
 
@@ -673,8 +675,9 @@ def _links(db: apsw.Connection, row: int) -> tuple[Link, ...]:
     return tuple(link_from_row(*link) for link in rows)
 
 
-def _fold_in(wanted: str, content: str) -> bool:
-    return wanted in fold(content)
+def _fold_in(*values: apsw.SQLiteValue) -> bool:
+    wanted, content = values
+    return str(wanted) in fold(str(content))
 
 
 def _retry(action: Any, seconds: float) -> None:

@@ -61,10 +61,10 @@ def _compile(tree: Filter) -> tuple[str, list[Any]]:
     if isinstance(tree, And | Or):
         compiled = [_compile(part) for part in tree.parts]
         word, empty = (" AND ", "1") if isinstance(tree, And) else (" OR ", "0")
-        return (
-            word.join(f"({sql})" for sql, _ in compiled) or empty,
-            [value for _, values in compiled for value in values],
-        )
+        parts = [sql for sql, _ in compiled] or [empty]
+        while len(parts) > 1:  # in pairs, since SQLite takes a chain of 1,000 for a tree that is too deep
+            parts = [word.join(f"({sql})" for sql in parts[i : i + 2]) for i in range(0, len(parts), 2)]
+        return parts[0], [value for _, values in compiled for value in values]
     if isinstance(tree, Not):
         sql, values = _compile(tree.part)
         return f"NOT ifnull(({sql}), 0)", values

@@ -75,9 +75,7 @@ def more_json(cube: MemCube) -> str | None:
 
 def cube_from_row(row: tuple[Any, ...], links: Mapping[int, tuple[Link, ...]]) -> MemCube:
     """Return the cube of a row of ``CUBE_COLUMNS``; ``links`` by row number."""
-    number, cube_id, version, tenant, user, agent, session, source, operator, substrate, role, state = row[
-        :12
-    ]
+    number, cube_id, version, tenant, user, agent, session, source, operator, substrate, role, state = row[:12]
     created_at, recorded_at, superseded_at, actor, importance, trust, linked, content, more_text = row[12:]
     more: dict[str, Any] = json.loads(more_text) if more_text else {}
     time = Times.from_dict(more.get("time", {}))

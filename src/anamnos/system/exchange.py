@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -44,7 +45,12 @@ def write_export(path: Path, store: Store, scope: Scope | None, info: EmbedderIn
     count = 0
     try:
         with path.open("x", encoding="utf-8") as file:
-            head = {"anamnos_export": FORMAT, "exported_at": to_iso(now), "embedder": info.id, "dim": info.dim}
+            head = {
+                "anamnos_export": FORMAT,
+                "exported_at": to_iso(now),
+                "embedder": info.id,
+                "dim": info.dim,
+            }
             file.write(json.dumps(head) + "\n")
             for cube, derived, key in store.export(scope):
                 line: dict[str, Any] = {"cube": cube.to_dict()}
@@ -58,7 +64,8 @@ def write_export(path: Path, store: Store, scope: Scope | None, info: EmbedderIn
     except FileExistsError as exc:
         raise InvalidInput(f"{path} is there already.", hint="Name a new file.") from exc
     except OSError as exc:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
         raise StoreError(f"{path} could not be written: {exc.strerror}.", hint="Choose another place.") from exc
     except BaseException:
         path.unlink(missing_ok=True)
@@ -72,7 +79,7 @@ def read_export(path: Path, info: EmbedderInfo) -> list[Exported]:
     Raises: InvalidInput naming the line if the file is not an export, is of a newer format, is damaged or cut off.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").rstrip("\n").split("\n")  # splitlines would also cut at U+2028 in a text
     except FileNotFoundError as exc:
         raise InvalidInput(f"There is no file {path}.") from exc
     except (OSError, UnicodeDecodeError) as exc:
@@ -80,7 +87,8 @@ def read_export(path: Path, info: EmbedderInfo) -> list[Exported]:
     head, *body = [_json(path, number, line) for number, line in enumerate(lines, start=1)] or [{}]
     if head.get("anamnos_export") != FORMAT:
         raise InvalidInput(
-            f"{path} is not an Anamnos export of format {FORMAT}.", hint="Chat exports and notes go through: anamnos ingest"
+            f"{path} is not an Anamnos export of format {FORMAT}.",
+            hint="Chat exports and notes go through: anamnos ingest",
         )
     if not body or body[-1] != {"end": True, "count": len(body) - 1}:
         raise InvalidInput(f"{path} is cut off or lines were taken out: its end does not agree with its content.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import uuid
 from pathlib import Path
 from typing import Self
 
@@ -83,14 +84,21 @@ class Vault:
         """
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise InvalidInput(f"{target} is there already and is not an empty folder.", hint="Name a new folder.")
+        partial = target.with_name(f"{target.name}.partial-{uuid.uuid4().hex[:8]}")  # a stop leaves no half backup
         try:
-            target.mkdir(parents=True, exist_ok=True)
-            self.store.backup(str(target / "anamnos.db"))
+            partial.mkdir(parents=True)
+            self.store.backup(str(partial / "anamnos.db"))
             if self.blobs.folder.exists():
-                shutil.copytree(self.blobs.folder, target / "blobs", dirs_exist_ok=True)
+                shutil.copytree(self.blobs.folder, partial / "blobs")
             if (self.folder / "anamnos.toml").exists():
-                shutil.copy2(self.folder / "anamnos.toml", target)
-        except OSError as exc:
+                shutil.copy2(self.folder / "anamnos.toml", partial)
+            if target.exists():
+                target.rmdir()
+            partial.rename(target)
+        except BaseException as exc:
+            shutil.rmtree(partial, ignore_errors=True)
+            if not isinstance(exc, OSError):
+                raise
             raise StoreError(f"The backup to {target} failed: {exc.strerror}.", hint="Free some space there.") from exc
 
     def sizes(self) -> dict[str, int]:

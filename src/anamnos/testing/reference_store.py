@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,8 +15,8 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from anamnos.cube import CubeId, MemCube, Scope, Substrate
-from anamnos.errors import ConfigError, StoreError
+from anamnos.cube import BlobRef, CubeId, MemCube, Scope, Substrate
+from anamnos.errors import ConfigError, Conflict, StoreError
 from anamnos.store.base import EmbedderInfo, Outline, Rows
 from anamnos.types import SEARCHED_STATES, Change, Derived, Filter, Vector, matches, names_state
 
@@ -138,6 +139,10 @@ class ReferenceStore:
         rows = self._now().rows.values()
         return sum(r.current and (scope is None or scope.covers(r.cube.scope)) for r in rows)
 
+    def tally(self, scope: Scope | None = None) -> dict[tuple[str, str], int]:
+        cubes = [r.cube for r in self._now().rows.values() if r.current and (scope is None or scope.covers(r.cube.scope))]
+        return dict(Counter((str(cube.role), str(cube.lifecycle.state)) for cube in cubes))
+
     def scopes(self) -> list[Scope]:
         return list(dict.fromkeys(r.cube.scope for r in self._now().rows.values() if r.current))
 
@@ -173,6 +178,10 @@ class ReferenceStore:
             terms=[r.terms or b"" for r in found],
         )
 
+    def blob_names(self) -> set[str]:
+        contents = (r.cube.content for r in self._now().rows.values())
+        return {content.sha256 for content in contents if isinstance(content, BlobRef)}
+
     def select(self, scope: Scope, filter: Filter | None = None) -> Rows:
         return np.array([r.row for r in self._now().passing(scope, filter)], dtype=np.int64)
 
@@ -191,6 +200,10 @@ class ReferenceStore:
     def use_embedder(self, info: EmbedderInfo) -> None:
         with self.write() as tx:
             tx.know(info)
+            rows = tx.contents.rows.values()
+            missing = sum(r.is_text and info.id not in r.vectors for r in rows)
+            if missing and tx.contents.in_use != info.id:
+                raise Conflict(f"{missing} memories have no vector of {info.id} yet.")
             tx.contents.in_use = info.id
             tx.contents.embedders = {info.id: info.dim}
             for r in list(tx.contents.rows.values()):
@@ -297,6 +310,10 @@ class ReferenceTransaction:
         found = self.contents.current(cube_id)
         return None if found is None else found.cube
 
+    def version(self, cube_id: CubeId, version: int) -> MemCube | None:
+        rows = self.contents.rows.values()
+        return next((r.cube for r in rows if (r.cube.id, r.cube.version) == (cube_id, version)), None)
+
     def find(self, key: bytes) -> CubeId | None:
         rows = self.contents.rows.values()
         return next((r.cube.id for r in rows if r.current and r.key and r.key == key), None)
@@ -306,20 +323,23 @@ class ReferenceTransaction:
         return sorted({r.cube.id for r in rows if cube_id in r.cube.provenance.derived_from})
 
     def insert(self, cube: MemCube, derived: Derived | None, key: bytes) -> None:
-        if any((r.cube.id, r.cube.version) == (cube.id, cube.version) for r in self.contents.rows.values()):
+        current = cube.time.superseded_at is None
+        if self.version(cube.id, cube.version) is not None:
             raise StoreError(f"Version {cube.version} of {cube.id} is there already.")
-        if key and self.find(key) is not None:
+        if current and key and self.find(key) is not None:
             raise StoreError(f"A memory is there already under the key {key!r}.")
         vectors: dict[str, Vector] = {}
         if derived is not None and derived.vector is not None:
             if self.contents.in_use is None:
                 raise ConfigError("The store has no embedder yet.", hint="Call use_embedder first.")
+            if derived.embedder not in (None, self.contents.in_use):
+                raise ConfigError(f"A vector of {derived.embedder} does not fit {self.contents.in_use}.")
             _check_length(derived.vector, self.contents.embedders[self.contents.in_use])
             vectors[self.contents.in_use] = np.array(derived.vector, dtype=np.float32)
         self.contents.last_row += 1
         row = self.contents.last_row
         terms = None if derived is None else derived.terms.astype("<u4").tobytes()
-        self.contents.rows[row] = _Row(row, cube, True, key, terms, vectors)
+        self.contents.rows[row] = _Row(row, cube, current, key, terms, vectors)
         self._note("written", row, cube.id)
 
     def retire(self, cube_id: CubeId, at: datetime) -> None:

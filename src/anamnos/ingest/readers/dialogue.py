@@ -36,9 +36,7 @@ def numbered_sessions(record: Mapping[str, Any]) -> list[int]:
     return sorted(int(m[1]) for key in record if (m := _SESSION.match(key)))
 
 
-def session_messages(
-    record: Mapping[str, Any], number: int, where: str
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def session_messages(record: Mapping[str, Any], number: int, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield (place for error messages, message) for each message of a session."""
     messages = as_list(record[f"session_{number}"], f"session_{number} of {where}")
     for index, message in enumerate(messages, start=1):

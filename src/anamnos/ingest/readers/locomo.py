@@ -50,9 +50,7 @@ class LocomoReader:
 def conversations(data: Any, *, where: str = "the LoCoMo data") -> list[Mapping[str, Any]]:
     """Return the records of a LoCoMo file's JSON, of either release."""
     records = data if isinstance(data, list) else [data]
-    return [
-        as_record(record, f"record {number} of {where}") for number, record in enumerate(records, start=1)
-    ]
+    return [as_record(record, f"record {number} of {where}") for number, record in enumerate(records, start=1)]
 
 
 def read_conversation(record: Mapping[str, Any], *, sample_id: str | None = None) -> list[Turn]:

@@ -62,9 +62,7 @@ def questions(record: Mapping[str, Any], *, name: str) -> list[Question]:
     found = questions_of(record, record, name)
     for alias, speaker in ALIASES.get(speakers, {}).items():
         word = re.compile(rf"\b{re.escape(alias)}\b")
-        found = [
-            replace(q, text=word.sub(speaker, q.text), answer=word.sub(speaker, q.answer)) for q in found
-        ]
+        found = [replace(q, text=word.sub(speaker, q.text), answer=word.sub(speaker, q.answer)) for q in found]
     return found
 
 

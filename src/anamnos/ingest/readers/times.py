@@ -44,9 +44,7 @@ def parse_time(value: object, where: str) -> datetime:
         raise InvalidInput(f"The time of {where} is outside the years 1 to 9999.", hint=_HINT) from exc
 
 
-def utc_time(
-    where: str, year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0
-) -> datetime:
+def utc_time(where: str, year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0) -> datetime:
     """Return this time in UTC. Raises: InvalidInput naming ``where`` if the calendar has no such time."""
     try:
         return datetime(year, month, day, hour, minute, second, tzinfo=UTC)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from anamnos.index.base import VectorIndex
 from anamnos.index.keyword import Bm25, Scores
-from anamnos.index.space import SpaceIndex
+from anamnos.index.space import Postings, SpaceIndex
 from anamnos.recall.analyse import Cue
 from anamnos.types import Vector
 
@@ -45,9 +45,14 @@ class Search:
         return out
 
     @cached_property
+    def postings(self) -> dict[int, Postings]:
+        """Per term of the cue, the documents that hold it and how often."""
+        return {term: self.space.postings(term) for term in self.cue.terms}
+
+    @cached_property
     def keyword_scores(self) -> dict[str, Scores]:
         """BM25 per grain: see ``anamnos.index.keyword``."""
-        return self.bm25.scores(self.space, self.cue.terms, self.mask)
+        return self.bm25.scores(self.space, self.cue.terms, self.postings, self.mask)
 
 
 class Channel(Protocol):
@@ -64,5 +69,5 @@ class Channel(Protocol):
     def score(self, search: Search) -> Scores:
         """Return one score per document: (n,) float32."""
 
-    def explain(self, search: Search, doc: int) -> str:
-        """Return what it saw in document ``doc``, in words; "" if nothing."""
+    def explain(self, search: Search, doc: int, score: float) -> str:
+        """Return what it saw in document ``doc``, to which it gave ``score``, in words; "" if nothing."""

@@ -37,8 +37,8 @@ class DenseChannel:
         scores: Scores = np.where(search.mask, total / space.window_norm(search.vectors), np.float32(0))
         return scores
 
-    def explain(self, search: Search, doc: int) -> str:
-        cosine = float(self.score(search)[doc])
-        if cosine < _WORTH_SAYING:
+    def explain(self, search: Search, doc: int, score: float) -> str:
+        if score < _WORTH_SAYING:
             return ""
-        return f"close in meaning ({cosine:.2f})" if self.grain == "turn" else f"in a passage close in meaning ({cosine:.2f})"
+        where = "" if self.grain == "turn" else "in a passage "
+        return f"{where}close in meaning ({score:.2f})"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anamnos.index.keyword import Scores
 from anamnos.recall.channels.base import Search
@@ -27,16 +28,23 @@ class KeywordChannel:
     def score(self, search: Search) -> Scores:
         return search.keyword_scores[self.grain]
 
-    def explain(self, search: Search, doc: int) -> str:
+    def explain(self, search: Search, doc: int, score: float) -> str:
         if self.grain == "session":
-            return "its session is about the same words" if self.score(search)[doc] > 0 else ""
-        near = {doc} if self.grain == "turn" else {int(search.space.before[doc]), int(search.space.after[doc])} - {-1}
+            return "its session is about the same words" if score > 0 else ""
+        space = search.space
+        near = [doc] if self.grain == "turn" else [int(space.before[doc]), int(space.after[doc])]
         found = [
             word
             for term, word in search.cue.words.items()
-            if np.isin(list(near), search.space.postings(term)[0]).any()
+            if any(_holds(search.postings[term][0], other) for other in near)
         ]
         if not found:
             return ""
         words = ", ".join(f"“{word}”" for word in found[:_WORDS_SHOWN])
         return f"says {words}" if self.grain == "turn" else f"next to a turn that says {words}"
+
+
+def _holds(docs: NDArray[np.int32], doc: int) -> bool:
+    """Return whether ``doc`` is among ascending ``docs``."""
+    place = int(np.searchsorted(docs, doc))
+    return place < len(docs) and int(docs[place]) == doc

