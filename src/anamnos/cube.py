@@ -146,6 +146,13 @@ def check_unit(name: str, value: object) -> float:
     return float(value)
 
 
+def check_version(name: str, value: object) -> int:
+    """Return ``value`` if it is a version number: a whole number from 1 to 2**63 - 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**63:
+        raise InvalidInput(f"{name} must be a whole number from 1 to 2**63 - 1, got {value!r}.")
+    return value
+
+
 def _optional(check: Callable[[str, _T], _R], name: str, value: _T | None) -> _R | None:
     return None if value is None else check(name, value)
 
@@ -497,8 +504,7 @@ class MemCube:
         put = object.__setattr__
         check_id("MemCube.id", self.id)
         _optional(check_id, "MemCube.parent_id", self.parent_id)
-        if isinstance(self.version, bool) or not isinstance(self.version, int) or self.version < 1:
-            raise InvalidInput(f"MemCube.version must be a whole number >= 1, got {self.version!r}.")
+        check_version("MemCube.version", self.version)
         put(self, "substrate", _enum(Substrate, "MemCube.substrate", self.substrate))
         put(self, "role", _enum(Role, "MemCube.role", self.role))
         put(self, "links", tuple(self.links))
@@ -512,6 +518,9 @@ class MemCube:
                 raise InvalidInput("MemCube.content is empty.", hint="Give some text to remember.")
         elif not isinstance(self.content, BlobRef):
             raise InvalidInput(f"A cube of substrate {self.substrate} needs a BlobRef as content.")
+
+    def __reduce__(self) -> tuple[Any, ...]:  # frozen JSON cannot be pickled as it is
+        return MemCube.from_dict, (self.to_dict(),)
 
     @property
     def text(self) -> str:

@@ -36,6 +36,7 @@ from anamnos.cube import (
     check_id,
     check_text,
     check_time,
+    check_version,
     freeze_json,
     thaw_json,
     utc_now,
@@ -218,6 +219,7 @@ class Memory:
         """
         current = self.get(cube_id, scope)
         if expected_version is not None:
+            check_version("expected_version", expected_version)
             current = replace(current, version=expected_version)
         changes: dict[str, Any] = {}
         if content is not None and self._checked_text(content) != current.content:
@@ -315,6 +317,8 @@ class Memory:
     def get(self, cube_id: str, scope: Scope, *, version: int | None = None) -> MemCube:
         """Return a memory, its current version by default. Raises: NotFound if it is not in the scope."""
         _check_scope(scope)
+        if version is not None:
+            check_version("version", version)
         cube = self.vault.store.get(check_id("id", cube_id), version)
         if cube is None or not scope.covers(cube.scope):
             what = f"memory {cube_id}" + (f" version {version}" if version is not None else "")

@@ -56,9 +56,9 @@ REFUSED = [
     (lambda: cube(id=ID + "\n"), f"MemCube.id is not a memory id: '{ID}\\n'."),
     (lambda: cube(id=None), "MemCube.id is not a memory id: None."),
     (lambda: cube(parent_id="42"), "MemCube.parent_id is not a memory id: '42'."),
-    (lambda: cube(version=0), "MemCube.version must be a whole number >= 1, got 0."),
-    (lambda: cube(version=True), "MemCube.version must be a whole number >= 1, got True."),
-    (lambda: cube(version="1"), "MemCube.version must be a whole number >= 1, got '1'."),
+    (lambda: cube(version=0), "MemCube.version must be a whole number from 1 to 2**63 - 1, got 0."),
+    (lambda: cube(version=True), "MemCube.version must be a whole number from 1 to 2**63 - 1, got True."),
+    (lambda: cube(version="1"), "MemCube.version must be a whole number from 1 to 2**63 - 1, got '1'."),
     (lambda: cube(content=" \n\t"), "MemCube.content is empty."),
     (lambda: cube(content=7), "MemCube.content must be text, got int."),
     (lambda: cube(content=b"text"), "MemCube.content must be text, got bytes."),
@@ -78,7 +78,10 @@ REFUSED = [
     (lambda: cube(time=NOON), f"MemCube.time must be a Times, got {NOON!r}."),
     (lambda: cube(links=[ID]), "MemCube.links must be Link objects."),
     (lambda: Scope(), "The scope names nobody: user, agent and session are all missing."),
-    (lambda: Scope(tenant="", user="ann"), "Scope.tenant must be a non-empty label without control characters, got ''."),
+    (
+        lambda: Scope(tenant="", user="ann"),
+        "Scope.tenant must be a non-empty label without control characters, got ''.",
+    ),
     (lambda: Scope(user=" "), "Scope.user must be a non-empty label without control characters, got ' '."),
     (lambda: Scope(agent="a\nb"), "Scope.agent must be a non-empty label without control characters, got 'a\\nb'."),
     (lambda: Scope(session="\0"), "Scope.session must be a non-empty label without control characters, got '\\x00'."),
@@ -182,7 +185,7 @@ def test_bad_input_is_refused_in_words(make: Any, message: str) -> None:
 
 def test_an_incomplete_part_is_refused() -> None:
     data = {"id": ID, "content": {"blob": {"sha256": "ab" * 32}}, "scope": {"user": "a"}, "substrate": "neural"}
-    with pytest.raises(InvalidInput, match="BlobRef is incomplete.*size_bytes"):
+    with pytest.raises(InvalidInput, match=r"BlobRef is incomplete.*size_bytes"):
         MemCube.from_dict(data)
 
 

@@ -49,7 +49,10 @@ REFUSED = [
     (lambda: Where([], "eq", "red"), "There is no filter field []."),
     (lambda: Where("role", "like", "fact"), "There is no comparison 'like'."),
     (lambda: Where("role", "eq", "king"), f"The filter value of role must be one of {', '.join(Role)}, got 'king'."),
-    (lambda: Where("state", "in", ["frozen", 3]), f"The filter value of state must be one of {', '.join(State)}, got 3."),
+    (
+        lambda: Where("state", "in", ["frozen", 3]),
+        f"The filter value of state must be one of {', '.join(State)}, got 3.",
+    ),
     (lambda: Where("role", "in", "fact"), "Filter role in … needs a list of values, got 'fact'."),
     (lambda: Where("role", "in", 3), "Filter role in … needs a list of values, got 3."),
     (lambda: Where("role", "lt", "fact"), "Filter field role cannot be compared by lt; use eq, in."),
@@ -61,7 +64,10 @@ REFUSED = [
     ),
     (lambda: Where("text", "contains", " "), "The filter value of text is empty."),
     (lambda: Where("text", "contains", 3), "filter value of text must be text, got int."),
-    (lambda: Where("tag", "eq", ""), "filter value of tag must be a non-empty label without control characters, got ''."),
+    (
+        lambda: Where("tag", "eq", ""),
+        "filter value of tag must be a non-empty label without control characters, got ''.",
+    ),
     (lambda: Where("actor", "eq", None), "filter value of actor must be text, got NoneType."),
     (lambda: Where("trust", "lt", "1"), "The filter value of trust must be a number, got '1'."),
     (lambda: Where("trust", "lt", True), "The filter value of trust must be a number, got True."),

@@ -8,8 +8,8 @@ from typing import Any
 import apsw
 
 
-def disk_use(vault: Path) -> dict[str, Any]:
-    """Return bytes on the disk (allocated blocks) and lengths of the files of a closed vault.
+def disk_use(vault: Path, *, tables: bool = True) -> dict[str, Any]:
+    """Return bytes on the disk (allocated blocks) and lengths of the files of a closed vault, or of any folder.
 
     total, length  of all files together
     files          per file below the vault, ``disk`` and ``length``
@@ -23,12 +23,11 @@ def disk_use(vault: Path) -> dict[str, Any]:
             blocks: int | None = getattr(status, "st_blocks", None)  # not on Windows
             disk = status.st_size if blocks is None else blocks * 512
             files[str(path.relative_to(vault))] = {"disk": disk, "length": status.st_size}
-    tables = table_bytes(vault / "anamnos.db")
     return {
         "total": sum(file["disk"] for file in files.values()),
         "length": sum(file["length"] for file in files.values()),
         "files": files,
-        "tables": tables,
+        "tables": table_bytes(vault / "anamnos.db") if tables else {},
     }
 
 

@@ -73,7 +73,7 @@ def run_locomo(
     ``turn`` and ``session`` hold, per group of questions, ``n`` and the means: ``all``, ``cat1-4`` and ``cat1`` ..
     ``cat5`` as the data set numbers them. ``session`` also has those over all questions at its top.
     """
-    start = time.perf_counter()
+    start, around = time.perf_counter(), surroundings()
     with tempfile.TemporaryDirectory(prefix="anamnos-bench-") as folder:
         talks = split(data, Path(folder), limit_conversations)
         embedder.embed(["The model is loaded before any clock starts."])
@@ -88,7 +88,7 @@ def run_locomo(
     turn, session, excluded = scores
     result: dict[str, Any] = {
         "benchmark": "locomo",
-        **surroundings(),
+        **around,
         "data": {
             "name": data.name,
             "sha256": sha256(data),

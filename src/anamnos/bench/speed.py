@@ -6,9 +6,7 @@ are therefore those without embedding. Each step runs in a process of its own.
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,13 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from anamnos.bench.child import run_child
 from anamnos.bench.disk import disk_use
 from anamnos.bench.limits import Limit, limits_json
 from anamnos.bench.speed_steps import SCOPE
 from anamnos.bench.surroundings import load_average, surroundings
 from anamnos.bench.synthetic import StandInEmbedder, cues, texts, write_messages
 from anamnos.bench.timing import Progress, quiet
-from anamnos.errors import AnamnosError
 from anamnos.memory import Memory
 
 WHOLE_SEARCH_MEMORIES = 10_000
@@ -38,7 +36,7 @@ def run_speed(
     embedder  whose time for a cue the whole search is measured with, at 10,000 memories or ``memories`` if fewer
     searches  cues measured
     """
-    start = time.perf_counter()
+    start, around = time.perf_counter(), surroundings()
     with tempfile.TemporaryDirectory(prefix="anamnos-bench-") as folder:
         base = Path(folder)
         turns = texts(memories, seed)
@@ -55,7 +53,7 @@ def run_speed(
         whole = _whole_search(base, turns, embedder, searches, progress)
     result: dict[str, Any] = {
         "benchmark": "speed",
-        **surroundings(),
+        **around,
         "memories": memories,
         "text_bytes": sum(len(turn.encode()) for turn in turns),
         "seed": seed,
@@ -99,24 +97,13 @@ def _whole_search(base: Path, turns: list[str], embedder: str, searches: int, pr
     vault = base / "small" / "vault"
     with Memory(vault, embedder=StandInEmbedder()) as memory:
         memory.ingest(messages, SCOPE)
-    return _run(
-        "whole_search", progress, vault=str(vault), messages=str(messages), count=searches, embedder=embedder
-    )
+    return _run("whole_search", progress, vault=str(vault), messages=str(messages), count=searches, embedder=embedder)
 
 
 def _run(step: str, progress: Progress, **settings: Any) -> dict[str, Any]:
     """Return the result of a step, run in a process of its own."""
-    command = [sys.executable, "-m", "anamnos.bench.speed_steps", json.dumps({"step": step, **settings})]
-    result: dict[str, Any] | None = None
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:  # noqa: S603  (ourselves)
-        for line in process.stdout or ():
-            told = json.loads(line)
-            if "progress" in told:
-                progress(*told["progress"])
-            result = told.get("result", result)
-    if process.returncode or result is None:
-        raise AnamnosError(f"The step {step!r} of the benchmark failed; what it said is above.")
-    return result
+    command = [sys.executable, "-m", "anamnos.bench.speed_steps"]
+    return run_child(command, {"step": step, **settings}, progress)
 
 
 def _limits(result: Mapping[str, Any]) -> list[Limit]:
@@ -125,9 +112,7 @@ def _limits(result: Mapping[str, Any]) -> list[Limit]:
     raw = result["text_bytes"] / memories + 4 * StandInEmbedder.dim
     return [
         Limit("peak memory of ingest", "at most", 600, result["ingest"]["peak_rss_mb"], "MB"),
-        Limit(
-            "opening", "at most", opening["empty_s"] + 1, opening["open_s"], "s", "opening an empty vault + 1 s"
-        ),
+        Limit("opening", "at most", opening["empty_s"] + 1, opening["open_s"], "s", "opening an empty vault + 1 s"),
         Limit(
             "opening and first search",
             "at most",

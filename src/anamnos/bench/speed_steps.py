@@ -1,20 +1,18 @@
-"""The steps of the speed benchmark, each run in a process of its own: ``python -m anamnos.bench.speed_steps JSON``.
+"""The steps of the speed benchmark, each run in a process of its own: ``python -m anamnos.bench.speed_steps``.
 
-The argument names the step and its settings. Standard output gets JSON lines: ``{"progress": [what, done, total]}``
-any number of times, then ``{"result": {...}}``.
+The request names the step and its settings; see ``anamnos.bench.child``.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from anamnos.bench.baseline import Baseline
+from anamnos.bench.child import serve, tell
 from anamnos.bench.surroundings import peak_rss_mb
 from anamnos.bench.synthetic import SPEAKERS, StandInEmbedder, cues
 from anamnos.bench.timing import Durations, TimedEmbedder, significant, timed
@@ -56,7 +54,7 @@ def ingest(vault: str, messages: str) -> dict[str, Any]:
     before = peak_rss_mb()
     with Memory(vault, embedder=watched) as memory:
         receipt, seconds = timed(
-            lambda: memory.ingest(messages, SCOPE, progress=lambda done, total: _progress("ingest", done, total))
+            lambda: memory.ingest(messages, SCOPE, progress=lambda done, total: tell("ingest", done, total))
         )
     return {
         "memories": receipt.count("added"),
@@ -88,7 +86,7 @@ def search(vault: str, messages: str, count: int) -> dict[str, Any]:
     found = 0
     with Memory(vault, embedder=embedder) as memory:
         for number, (cue, vector) in enumerate(zip(asked, embedder.embed(asked), strict=True), start=1):
-            _progress("search", number, len(asked))
+            tell("search", number, len(asked))
             hits = whole.time(lambda c=cue, v=vector: memory.search(c, SCOPE, vector=v))  # type: ignore[misc]
             product.time(lambda v=vector: baseline.cosines(v))  # type: ignore[misc]
             words = re.findall(r"\w+", cue.lower())
@@ -114,14 +112,17 @@ def whole_search(vault: str, messages: str, count: int, embedder: str) -> dict[s
     turns = [turn.content for turn in read_file(messages)]
     settings = load_settings(Path(vault))
     real = resolve_embedder(embedder, model_dir=Path(settings.model_dir) if settings.model_dir else None)
-    alone, whole = Durations(), Durations()
-    with Memory(vault, embedder=CostlyStandIn(real, StandInEmbedder())) as memory:
+    alone, whole, inside = Durations(), Durations(), Durations()
+    watched = TimedEmbedder(CostlyStandIn(real, StandInEmbedder()))
+    with Memory(vault, embedder=watched) as memory:
         for number, cue in enumerate(cues(turns, count + _WARM_UP), start=1):
-            _progress("search with embedding", number, count + _WARM_UP)
+            tell("search with embedding", number, count + _WARM_UP)
             alone.time(lambda c=cue: real.embed([c]))  # type: ignore[misc]
+            before = watched.seconds
             whole.time(lambda c=cue: memory.search(c, SCOPE))  # type: ignore[misc]
+            inside.seconds.append(watched.seconds - before)
         memories = memory.stats()["memories"]
-    for durations in (whole, alone):
+    for durations in (whole, alone, inside):
         del durations.seconds[:_WARM_UP]
     return {
         "n": count,
@@ -129,6 +130,7 @@ def whole_search(vault: str, messages: str, count: int, embedder: str) -> dict[s
         "embedder": real.id,
         **whole.summary(),
         **alone.summary("embedding_"),
+        **inside.summary("embedding_inside_"),
     }
 
 
@@ -140,7 +142,7 @@ def write(vault: str, messages: str, count: int) -> dict[str, Any]:
     with Memory(vault, embedder=embedder) as memory:
         memory.search(turns[0], SCOPE)
         for number, text in enumerate(turns):
-            _progress("write", number, len(turns))
+            tell("write", number, len(turns))
             batch = [
                 {"role": "user", "name": SPEAKERS[place % 2], "content": text, "id": f"new-{number}-{place}"}
                 for place in range(20)
@@ -158,14 +160,19 @@ def write(vault: str, messages: str, count: int) -> dict[str, Any]:
     }
 
 
-_STEPS = {"ingest": ingest, "open": open_vault, "search": search, "whole_search": whole_search, "write": write}
+_STEPS: dict[str, Callable[..., dict[str, Any]]] = {
+    "ingest": ingest,
+    "open": open_vault,
+    "search": search,
+    "whole_search": whole_search,
+    "write": write,
+}
 
 
-def _progress(what: str, done: int, total: int) -> None:
-    print(json.dumps({"progress": [what, done, total]}), flush=True)
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Carry out the step that the request names."""
+    return _STEPS[request["step"]](**{name: value for name, value in request.items() if name != "step"})
 
 
 if __name__ == "__main__":
-    settings: dict[str, Any] = json.loads(sys.argv[1])
-    step = _STEPS[settings.pop("step")]
-    print(json.dumps({"result": step(**settings)}), flush=True)
+    serve(answer)

@@ -56,6 +56,12 @@ def sha256(path: Path) -> str:
 def peak_rss_mb() -> float:
     """Return the most memory that this process ever held, in MB (10^6 bytes); 0 where that is not known."""
     try:
+        for line in Path("/proc/self/status").read_text("utf-8").splitlines():
+            if line.startswith("VmHWM:"):  # ru_maxrss would count what the parent held when it forked
+                return round(int(line.split()[1]) * 1024 / 1e6, 1)
+    except OSError:
+        pass
+    try:
         import resource
     except ImportError:
         return 0.0  # Windows

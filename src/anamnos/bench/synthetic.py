@@ -26,21 +26,25 @@ _FREQUENT = (
     " what about really your get know they had been up out there if can when from as time one good how would he she"
     " or some think them going see more new day did work will people well an also by great go been were has who"
     " him her their than then now over only much love back got make want too very"
-).split()
-_ONSETS = "b c d f g h j k l m n p r s t v w br cl dr fl gr pl pr sh sl st th tr ch".split()
-_NUCLEI = "a e i o u ai ea ee io oo ou".split()
-_CODAS = "b d g l m n p r s t x ck nd ng nt rt st".split() + [""] * 8
+)
+_ONSETS = "b c d f g h j k l m n p r s t v w br cl dr fl gr pl pr sh sl st th tr ch"
+_NUCLEI = "a e i o u ai ea ee io oo ou"
+_CODAS = "b d g l m n p r s t x ck nd ng nt rt st"
+_OPEN_SHARE = 8 / 25  # of words end in a vowel
 _FIRST_DAY = datetime(2024, 1, 1, 18, tzinfo=UTC)
 
 
 def vocabulary(rng: np.random.Generator, size: int = _VOCABULARY) -> list[str]:
     """Return that many distinct words, the most frequent first; rarer ones tend to be longer."""
-    words = list(dict.fromkeys(_FREQUENT))
+    words = list(dict.fromkeys(_FREQUENT.split()))
     known = set(words)
+    onsets, nuclei, codas = _ONSETS.split(), _NUCLEI.split(), _CODAS.split()
     while len(words) < size:
         syllables = int(rng.integers(1, 3)) + (len(words) > size // 20) + (rng.random() < 0.2)
-        parts = [str(rng.choice(kind)) for _ in range(syllables) for kind in (_ONSETS, _NUCLEI)]
-        word = "".join(parts) + str(rng.choice(_CODAS))
+        parts = [kind[int(rng.integers(len(kind)))] for _ in range(syllables) for kind in (onsets, nuclei)]
+        if rng.random() > _OPEN_SHARE:
+            parts.append(codas[int(rng.integers(len(codas)))])
+        word = "".join(parts)
         if word not in known:
             known.add(word)
             words.append(word)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 from rich.text import Text
 
@@ -45,30 +47,32 @@ def update(
     Example:
       anamnos update 01890a5d-ac96-774b-bcce-b302099a8057 --text "The key is under the mat." --user ann
     """
-    if no_tags and tags:
-        raise InvalidInput("--tag and --no-tags exclude each other.")
-    if not no_tags and not tags and (text, importance, valid_from, valid_to) == (None,) * 4:
+    changes: dict[str, Any] = {
+        "content": stdin_text() if text == "-" else text,
+        "tags": _tags(tags, no_tags),
+        "importance": importance,
+        "valid_from": moment("--valid-from", valid_from),
+        "valid_to": moment("--valid-to", valid_to),
+    }
+    if all(value is None for value in changes.values()):
         raise InvalidInput(
             "Nothing is given that should change.", hint="Give --text, --tag, --importance or --valid-to."
         )
     scope = target.scope()
-    since, until = moment("--valid-from", valid_from), moment("--valid-to", valid_to)
     with target.open() as memory:
-        receipt = memory.update(
-            cube_id,
-            scope,
-            content=stdin_text() if text == "-" else text,
-            tags=tags if tags or no_tags else None,
-            importance=importance,
-            valid_from=since,
-            valid_to=until,
-            expected_version=expected_version,
-        )
+        receipt = memory.update(cube_id, scope, **changes, expected_version=expected_version)
         version = memory.get(cube_id, scope).version
     if target.as_json:
         print_json(receipt.to_dict())
     else:
         console().print(Text(receipt.outcomes[0], style="green"), Text(f"{cube_id}, version {version}"))
+
+
+def _tags(given: tuple[str, ...], none: bool) -> tuple[str, ...] | None:
+    """Return the new tags; None if they stay as they are."""
+    if none and given:
+        raise InvalidInput("--tag and --no-tags exclude each other.")
+    return given if given or none else None
 
 
 @command("delete")

@@ -1,4 +1,4 @@
-"""Keep: ``doctor``. It changes nothing, and works where the vault is damaged or not there."""
+"""Keep: ``doctor``. It changes no memory, and works where the vault is damaged or not there."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Check(NamedTuple):
 def doctor(target: Target) -> None:
     """Check the installation and the vault, line by line.
 
-    Changes nothing. Ends with exit status 7 if a line says fail.
+    Changes no memory. Ends with exit status 7 if a line says fail.
 
     \b
     Example:

@@ -17,6 +17,10 @@ from anamnos.errors import AnamnosError
 USAGE, INTERRUPTED, PIPE_CLOSED = 2, 130, 141  # 128 + the number of the signal, as a shell has it
 
 
+class PipeClosed(Exception):
+    """The reader of our output is gone. Wraps the OSError, for which click has a status of its own."""
+
+
 def colour() -> bool | None:
     """Return False if the user wants no colours (https://no-color.org), else None: the stream decides."""
     return False if os.environ.get("NO_COLOR") else None
@@ -24,7 +28,7 @@ def colour() -> bool | None:
 
 def exit_status(exc: BaseException, *, as_json: bool) -> int:
     """Report ``exc`` on standard error and return the status to exit with."""
-    if isinstance(exc, OSError) and exc.errno in (errno.EPIPE, errno.EINVAL) and _stdout_is_closed(exc):
+    if isinstance(exc, PipeClosed) or pipe_closed(exc):
         _silence_stdout()
         return PIPE_CLOSED
     if isinstance(exc, click.Abort):
@@ -67,9 +71,10 @@ def _as_dict(exc: click.ClickException) -> dict[str, Any]:
     return {"error": "usage", "message": exc.format_message(), "hint": hint, "retryable": False}
 
 
-def _stdout_is_closed(exc: OSError) -> bool:
+def pipe_closed(exc: BaseException) -> bool:
     """Return whether the reader of our output is gone; Windows says EINVAL when it is."""
-    return isinstance(exc, BrokenPipeError) or (os.name == "nt" and exc.filename is None)
+    on_windows = os.name == "nt" and isinstance(exc, OSError) and exc.errno == errno.EINVAL and exc.filename is None
+    return on_windows or isinstance(exc, BrokenPipeError)
 
 
 def _silence_stdout() -> None:

@@ -24,7 +24,12 @@ def _option(*names: str, **attributes: Any) -> Callable[..., Any]:
 
 _OPTIONS = (
     _option(
-        "--role", "roles", multiple=True, type=click.Choice(list(Role)), metavar="ROLE", help=f"{', '.join(Role)}."
+        "--role",
+        "roles",
+        multiple=True,
+        type=click.Choice([str(role) for role in Role]),
+        metavar="ROLE",
+        help=f"{', '.join(Role)}.",
     ),
     _option("--tag", "tags", multiple=True, help="Has this tag; several: has all of them."),
     _option("--since", metavar="TIME", help="Created then or later; without a zone: UTC."),
@@ -33,7 +38,12 @@ _OPTIONS = (
     _option("--source", "from_source", metavar="NAME", help="Read from there."),
     _option("--contains", metavar="WORDS", help="Has these words just as they are, in upper or lower case."),
     _option(
-        "--state", "states", multiple=True, type=click.Choice(list(State)), metavar="STATE", help=f"{', '.join(State)}."
+        "--state",
+        "states",
+        multiple=True,
+        type=click.Choice([str(state) for state in State]),
+        metavar="STATE",
+        help=f"{', '.join(State)}.",
     ),
     _option(
         "--filter", "tree", metavar="JSON", help='A filter such as {"field": "importance", "op": "ge", "value": 0.8}.'

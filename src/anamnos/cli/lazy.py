@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
-from anamnos.cli.failures import colour, exit_status
+from anamnos.cli.failures import PipeClosed, colour, exit_status, pipe_closed
 from anamnos.errors import InvalidInput
 
 
@@ -83,6 +83,14 @@ class LazyGroup(click.Group):
         module, _, attribute = lazy.target.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as exc:
+            if pipe_closed(exc):
+                raise PipeClosed from exc
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, self.lazy), default=0)

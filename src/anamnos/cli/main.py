@@ -39,7 +39,7 @@ SECTIONS = {
         "setup": Lazy("anamnos.cli.setup:setup", "Install the language model of the best embedder."),
         "config": Lazy("anamnos.cli.config:config", "Show the settings and where they come from."),
         "completion": Lazy("anamnos.cli.setup:completion", "Print the script that completes commands in your shell."),
-        "bench": Lazy("anamnos.cli.bench:bench", "Measure recall and speed, also of other systems."),
+        "bench": Lazy("anamnos.cli.bench:bench", "Measure recall, speed and size."),
     },
 }
 

@@ -23,7 +23,12 @@ _OUTCOMES: tuple[Outcome, ...] = ("added", "updated", "unchanged")
 @command("add")
 @click.argument("text", nargs=-1, metavar="TEXT...|-")
 @click.option("--tag", "tags", multiple=True, help="Label it; may be given several times.")
-@click.option("--role", type=click.Choice(list(Role)), metavar="ROLE", help=f"What it is for: {', '.join(Role)}.")
+@click.option(
+    "--role",
+    type=click.Choice([str(role) for role in Role]),
+    metavar="ROLE",
+    help=f"What it is for: {', '.join(Role)}.",
+)
 @click.option("--at", metavar="TIME", help="When it was said; now by default. Without a zone: UTC.")
 @click.option("--source", help="Where it came from.")
 @click.option("--importance", type=float, default=0.5, show_default=True, help="How much it matters, from 0 to 1.")

@@ -21,10 +21,17 @@ PIPE_WIDTH = 120
 _BAR = 12
 
 
+class _Console(Console):
+    """A console that leaves it to the border of the process what happens when its reader goes away."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Return a console on standard output: colours only in a terminal, a fixed width in a pipe."""
     piped = not sys.stdout.isatty() and not os.environ.get("COLUMNS")
-    return Console(width=PIPE_WIDTH if piped else None, highlight=False, markup=False, emoji=False)
+    return _Console(width=PIPE_WIDTH if piped else None, highlight=False, markup=False, emoji=False)
 
 
 def safe(text: str) -> str:
@@ -91,33 +98,35 @@ def pairs(rows: Sequence[tuple[str, str]]) -> Table:
 
 def hit_table(hits: Sequence[Hit], *, why: bool = False) -> Table:
     """Return found memories, best first, each with its reasons; ``why`` adds what each channel saw."""
-    out = table("#", "similarity", "said", "who", "memory", right=("#", "similarity"), wide="memory")
+    out = table("#", "similar", "said", "memory", right=("#", "similar"), wide="memory")
     for number, hit in enumerate(hits, start=1):
         cube = hit.cube
         parts: list[RenderableType] = [Text(shown(cube)), Text(f"{safe(hit.reason)} · {cube.id}", style="dim")]
         if why:
             parts.append(_channels(hit))
-        who = Text(safe(cube.provenance.actor or "-"), style="cyan")
-        out.add_row(str(number), f"{hit.similarity:.2f}", when(cube.time.created_at), who, Group(*parts))
+        said = Group(Text(when(cube.time.created_at)), Text(safe(cube.provenance.actor or ""), style="cyan"))
+        out.add_row(str(number), f"{hit.similarity:.2f}", said, Group(*parts))
     return out
 
 
 def _channels(hit: Hit) -> Table:
     out = Table.grid(padding=(0, 2))
+    for side in ("left", "right", "right", "left"):
+        out.add_column(justify=side, no_wrap=True)
+    out.add_row(*(Text(heading, style="bold") for heading in ("channel", "raw", "share")))
     most = max((abs(score.share) for score in hit.channels.values()), default=0.0) or 1.0
     for name, score in sorted(hit.channels.items(), key=lambda item: -item[1].share):
         bar = Text("█" * round(abs(score.share) / most * _BAR), style="green" if score.share > 0 else "red")
-        out.add_row(name, f"raw {score.raw:.3f}", f"share {score.share:+.3f}", bar)
+        out.add_row(name, f"{score.raw:.3f}", f"{score.share:+.3f}", bar)
     return out
 
 
 def cube_table(cubes: Sequence[MemCube]) -> Table:
     """Return memories as a list."""
-    out = table("said", "role", "who", "memory", wide="memory")
+    out = table("said", "role", "memory", wide="memory")
     for cube in cubes:
-        who = Text(safe(cube.provenance.actor or "-"), style="cyan")
-        content = Group(Text(shown(cube)), Text(cube.id, style="dim"))
-        out.add_row(when(cube.time.created_at), str(cube.role), who, content)
+        said = Group(Text(when(cube.time.created_at)), Text(safe(cube.provenance.actor or ""), style="cyan"))
+        out.add_row(said, str(cube.role), Group(Text(shown(cube)), Text(cube.id, style="dim")))
     return out
 
 

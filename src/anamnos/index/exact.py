@@ -110,9 +110,12 @@ class ExactIndex:
 
     def _is_wrong(self, state: dict[str, Any]) -> bool:
         """Return whether the file was shortened since, or is ahead of the store, as after a restored backup."""
-        path = self.folder / str(state.get("generation")) / "vectors.f32"
+        generation, synced = state.get("generation"), state.get("synced")
+        if not isinstance(generation, str) or not isinstance(synced, int):
+            return True
+        path = self.folder / generation / "vectors.f32"
         size = path.stat().st_size if path.exists() else 0
-        return int(state.get("bytes", 0)) > size or int(state.get("synced", 0)) > self.store.sequence()
+        return int(state.get("bytes", 0)) > size or synced > self.store.sequence()
 
     def _start_generation(self) -> None:
         self._map = self._map[:0]

@@ -82,6 +82,7 @@ class SpaceIndex:
         self.actor = np.empty(0, dtype=np.int32)
         self.scopes = np.empty(0, dtype=np.int64)
         self.names: dict[int, Scope] = {}
+        self._number_of_scope: dict[Scope, int] = {}
         self.groups = 0
         self._order = np.empty((0, 2), dtype=np.uint64)
         self._created = np.empty(0, dtype=np.int64)
@@ -114,13 +115,14 @@ class SpaceIndex:
             return
         terms = [np.frombuffer(data, dtype="<u4") for data in new.terms]
         lengths = np.array([len(t) for t in terms], dtype=np.float32)
-        self.names.update(new.names)
+        own = {number: self._scope_number(name) for number, name in new.names.items()}
+        new_scopes = np.array([own[number] for number in new.scopes.tolist()], dtype=np.int64)
         self.rows = np.concatenate([self.rows, new.rows])
         self.alive = np.concatenate([self.alive, np.ones(count, dtype=bool)])
         self.length = np.concatenate([self.length, lengths])
-        self.scopes = np.concatenate([self.scopes, new.scopes])
+        self.scopes = np.concatenate([self.scopes, new_scopes])
         self.actor = np.concatenate([self.actor, self._actor_numbers(new)])
-        self.group = np.concatenate([self.group, self._group_numbers(new)])
+        self.group = np.concatenate([self.group, self._group_numbers(new_scopes)])
         self._order = np.concatenate([self._order, new.order])
         self._created = np.concatenate([self._created, new.created])
         blank = np.full(count, -1, dtype=np.int32)
@@ -159,14 +161,20 @@ class SpaceIndex:
             numbers.append(-1 if name is None else self._number_of_actor[name])
         return np.array(numbers, dtype=np.int32)
 
-    def _group_numbers(self, new: Outline) -> NDArray[np.int32]:
+    def _scope_number(self, scope: Scope) -> int:
+        """Return our own number of a scope: the store may give its number to another once a scope is empty."""
+        number = self._number_of_scope.setdefault(scope, len(self._number_of_scope))
+        self.names[number] = scope
+        return number
+
+    def _group_numbers(self, scopes: NDArray[np.int64]) -> NDArray[np.int32]:
         numbers = []
-        for scope in new.scopes.tolist():
+        for scope in scopes.tolist():
             number = self._group_of_scope.get(scope)
             if number is None:
                 number = self.groups
                 self.groups += 1
-                if new.names[scope].session is not None:
+                if self.names[scope].session is not None:
                     self._group_of_scope[scope] = number
             numbers.append(number)
         return np.array(numbers, dtype=np.int32)

@@ -21,7 +21,8 @@ def apply(op: Op, tx: Transaction, *, now: datetime) -> list[tuple[CubeId, Outco
             under another id
     now     becomes ``recorded_at``, but for restore
     Raises: NotFound for an unknown target; Conflict if the version is not the one after the current one;
-    AccessDenied if the cube is frozen.
+    AccessDenied if the cube, or for delete anything derived from it, is frozen; InvalidInput if a cube is derived
+    from another user's.
     """
     if op.kind is OpKind.ADD:
         return [_add(op, tx, now)]
@@ -39,6 +40,7 @@ def _add(op: Op, tx: Transaction, now: datetime) -> tuple[CubeId, Outcome]:
     known = tx.find(op.key) if op.key else None
     if known is not None:
         return known, "unchanged"
+    _check_sources(cube, tx)
     if tx.current(cube.id) is not None:
         raise Conflict(f"There is a memory {cube.id} already.", hint="Use update to change it.")
     tx.insert(_recorded(cube, now), op.derived, op.key)
@@ -53,6 +55,7 @@ def _update(op: Op, target: CubeId, tx: Transaction, now: datetime) -> tuple[Cub
             hint="Read the current version and make the change again.",
             current_version=current.version,
         )
+    _check_sources(cube, tx)
     if replace(cube, version=current.version, time=current.time) == current and _same_time(cube, current):
         return target, "unchanged"
     tx.retire(target, now)
@@ -75,6 +78,7 @@ def _restore(op: Op, tx: Transaction) -> tuple[CubeId, Outcome]:
         return known, "unchanged"
     if cube.time.superseded_at is None and tx.current(cube.id) is not None:
         raise Conflict(f"Memory {cube.id} has another current version.", hint="Delete that memory first.")
+    _check_sources(cube, tx)
     tx.insert(cube, op.derived, op.key)
     return cube.id, "added"
 
@@ -87,6 +91,14 @@ def _delete(target: CubeId, tx: Transaction) -> list[tuple[CubeId, Outcome]]:
     for cube_id in doomed:
         tx.erase(cube_id)
     return [(cube_id, "deleted") for cube_id in doomed]
+
+
+def _check_sources(cube: MemCube, tx: Transaction) -> None:
+    """Refuse to derive from another user's memory: deleting that one would reach over the wall."""
+    for source in cube.provenance.derived_from:
+        other = tx.current(source)
+        if other is not None and (other.scope.tenant, other.scope.user) != (cube.scope.tenant, cube.scope.user):
+            raise InvalidInput(f"Memory {cube.id} is derived from {source}, which belongs to another user.")
 
 
 def _new_cube(op: Op) -> MemCube:

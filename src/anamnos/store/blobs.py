@@ -9,6 +9,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from anamnos.cube import BlobRef
@@ -29,7 +30,7 @@ class BlobStore:
         """Store bytes durably and return the reference to them. Raises: StoreError (disk full, read-only)."""
         ref = BlobRef(hashlib.sha256(data).hexdigest(), len(data), media_type)
         target = self.path(ref.sha256)
-        if target.exists() and target.stat().st_size == len(data):
+        if target.exists() and target.stat().st_size == len(data) and target.read_bytes() == data:
             return ref
         partial = target.with_name(f"{uuid.uuid4().hex}.partial")
         try:
@@ -40,7 +41,8 @@ class BlobStore:
                 os.fsync(file.fileno())
             partial.replace(target)
         except OSError as exc:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
             raise StoreError(
                 f"The blob {ref.sha256[:12]}… of {len(data):,} bytes could not be written: {exc.strerror}.",
                 hint="Free some space, or make the vault's folder writable.",

@@ -1,8 +1,8 @@
 """The embedded store: one SQLite file through apsw, in write-ahead mode. See docs/formats/vault.md.
 
 One connection writes, a few read; SQLite's own locks let many processes share the file. ``synchronous = FULL``
-makes every commit durable, ``secure_delete`` and FTS5's ``secure-delete`` overwrite what is erased, and ``scrub``
-empties the write-ahead log after it.
+makes every commit durable. ``secure_delete``, FTS5's ``secure-delete`` and ``sqlite_vfs`` overwrite what is erased,
+and ``scrub`` empties the write-ahead log after it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anamnos.cube import CubeId, Link, MemCube, Scope, Substrate
-from anamnos.errors import AnamnosError, Busy, ConfigError, Conflict, Corrupt, MigrationNeeded, StoreError
+from anamnos.errors import AnamnosError, Busy, ConfigError, Conflict, Corrupt, InvalidInput, MigrationNeeded, StoreError
+from anamnos.store import sqlite_vfs
 from anamnos.store.base import EmbedderInfo, Outline, Rows
 from anamnos.store.migrations import MIGRATIONS, SCHEMA_VERSION
 from anamnos.store.sqlite_filter import filter_condition, scope_condition, state_condition
@@ -64,6 +65,8 @@ class SqliteStore:
     # --- opening and closing
 
     def open(self) -> Self:
+        if self.path.is_file() and 0 < self.path.stat().st_size < 512:  # SQLite would take it for a new one
+            raise Corrupt(f"{self.path} is too short for a database. It was left as it is.", hint="Restore a backup.")
         with self._errors():
             db = self._connect()
             try:
@@ -87,7 +90,7 @@ class SqliteStore:
             self._writer = None
 
     def _connect(self) -> apsw.Connection:
-        db = apsw.Connection(str(self.path))
+        db = apsw.Connection(str(self.path), vfs=sqlite_vfs.NAME)
         db.set_busy_timeout(round(self.busy_timeout_s * 1000))
         db.create_scalar_function("fold_in", _fold_in, 2, deterministic=True)
         for pragma in (
@@ -396,11 +399,10 @@ class SqliteStore:
         with self._write_lock, self._errors(), closing(self._open_writer() and self._connect()) as db:
             problems += [f"integrity: {text}" for (text,) in db.execute("PRAGMA integrity_check") if text != "ok"]
             problems += [f"a row of {row[0]} refers to nothing" for row in db.execute("PRAGMA foreign_key_check")]
-            for table in ("words", "trigrams"):
-                try:
-                    db.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('integrity-check', 1)")
-                except apsw.CorruptError:
-                    problems.append(f"the keyword rows '{table}' do not agree with the text")
+            try:
+                db.execute("INSERT INTO trigrams (trigrams, rank) VALUES ('integrity-check', 1)")
+            except apsw.CorruptError:
+                problems.append("the keyword rows do not agree with the text")
             for text, sql in _CHECKS.items():
                 count = db.execute(sql).get
                 if count:
@@ -409,7 +411,9 @@ class SqliteStore:
 
     def backup(self, target: str) -> None:
         with self._reading() as db, self._errors():
-            copy = apsw.Connection(target)
+            if Path(target).exists():
+                raise StoreError(f"{target} is there already.", hint="Name a new file for the backup.")
+            copy = apsw.Connection(target, vfs=sqlite_vfs.NAME)
             try:
                 with copy.backup("main", db, "main") as work:
                     while not work.done:
@@ -431,6 +435,10 @@ class SqliteStore:
             try:
                 db.execute("BEGIN")
                 yield db
+            except (ValueError, TypeError, KeyError, OverflowError, InvalidInput) as exc:  # no sound row gives these
+                raise Corrupt(
+                    f"{self.path} holds a damaged row: {exc}. It was left as it is.", hint="Restore a backup."
+                ) from exc
             finally:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
@@ -472,6 +480,7 @@ class SqliteTransaction:
     def __init__(self, db: apsw.Connection) -> None:
         self.db = db
         self.erased = False
+        self._erased_names: set[tuple[str, str, int]] = set()
         self._scopes: dict[Scope, int] = {}
         self._origins: dict[tuple[str | None, str | None], int] = {}
         self._embedder: tuple[int, str, int] | None = None
@@ -533,8 +542,7 @@ class SqliteTransaction:
         for source in origin.derived_from:
             self.db.execute("INSERT OR IGNORE INTO derivations VALUES (?, ?)", (row, id_bytes(source)))
         if cube.substrate is Substrate.TEXT and cube.time.superseded_at is None:
-            for table in ("words", "trigrams"):
-                self.db.execute(f"INSERT INTO {table} (rowid, content) VALUES (?, ?)", (row, content))
+            self.db.execute("INSERT INTO trigrams (rowid, content) VALUES (?, ?)", (row, content))
         if derived is not None and derived.vector is not None:
             self._put_own_vector(row, derived)
         self._note(0, row, id_bytes(cube.id))
@@ -543,17 +551,18 @@ class SqliteTransaction:
         row, content, substrate = self.db.execute(
             "SELECT row, content, substrate FROM cubes WHERE id = ? AND current", (id_bytes(cube_id),)
         ).fetchone()  # type: ignore[misc]
-        self._take_out_words(row, content, substrate)
+        self._take_out_trigrams(row, content, substrate)
         self.db.execute("UPDATE cubes SET current = 0, superseded_at = ? WHERE row = ?", (micros(at), row))
         self._note(1, row, id_bytes(cube_id))
 
     def erase(self, cube_id: CubeId) -> None:
         rows: Any = self.db.execute(
-            "SELECT row, content, substrate, current FROM cubes WHERE id = ?", (id_bytes(cube_id),)
+            "SELECT row, content, substrate, current, scope, origin FROM cubes WHERE id = ?", (id_bytes(cube_id),)
         ).fetchall()
-        for row, content, substrate, current in rows:
+        for row, content, substrate, current, scope, origin in rows:
+            self._erased_names |= {("scopes", "scope", scope), ("origins", "origin", origin)}
             if current:
-                self._take_out_words(row, content, substrate)
+                self._take_out_trigrams(row, content, substrate)
             self.db.execute("DELETE FROM cubes WHERE row = ?", (row,))
             self._note(2, row, id_bytes(cube_id))
         self.db.execute(
@@ -566,8 +575,9 @@ class SqliteTransaction:
 
     def forget_unused_names(self) -> None:
         """Remove the names of scopes and sources in which nothing is left."""
-        for table, column in (("scopes", "scope"), ("origins", "origin")):
-            self.db.execute(f"DELETE FROM {table} WHERE {column} NOT IN (SELECT {column} FROM cubes)")
+        for table, column, number in self._erased_names:
+            unused = f"NOT EXISTS (SELECT 1 FROM cubes c WHERE c.{column} = {table}.{column})"
+            self.db.execute(f"DELETE FROM {table} WHERE {column} = ? AND {unused}", (number,))
 
     def put_vector(self, row: int, vector: NDArray[np.float32], info: EmbedderInfo) -> None:
         if vector.shape != (info.dim,):
@@ -607,13 +617,9 @@ class SqliteTransaction:
             (row, number, dim, np.ascontiguousarray(vector, dtype="<f4").tobytes()),
         )
 
-    def _take_out_words(self, row: int, content: str, substrate: str) -> None:
+    def _take_out_trigrams(self, row: int, content: str, substrate: str) -> None:
         if substrate == Substrate.TEXT:
-            for table in ("words", "trigrams"):
-                self.db.execute(
-                    f"INSERT INTO {table} ({table}, rowid, content) VALUES ('delete', ?, ?)",
-                    (row, content),
-                )
+            self.db.execute("INSERT INTO trigrams (trigrams, rowid, content) VALUES ('delete', ?, ?)", (row, content))
 
     def _note(self, kind: int, row: int, cube_id: bytes) -> None:
         self.db.execute("INSERT INTO changes (kind, row, id) VALUES (?, ?, ?)", (kind, row, cube_id))

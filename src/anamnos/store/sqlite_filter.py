@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -79,8 +80,8 @@ def _compile(tree: Filter) -> tuple[str, list[Any]]:
 
 def _compare(column: str, condition: Where) -> tuple[str, list[Any]]:
     if condition.op is Comparison.IN:
-        marks = ", ".join("?" * len(condition.value))
-        return f"{column} IN ({marks})", [_plain(value) for value in condition.value]
+        values = json.dumps([_plain(value) for value in condition.value])
+        return f"{column} IN (SELECT value FROM json_each(?))", [values]
     return f"{column} {_SIGNS[condition.op]} ?", [_plain(condition.value)]
 
 

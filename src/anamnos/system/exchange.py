@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -93,7 +94,14 @@ def read_export(path: Path, info: EmbedderInfo) -> list[Exported]:
     if not body or body[-1] != {"end": True, "count": len(body) - 1}:
         raise InvalidInput(f"{path} is cut off or lines were taken out: its end does not agree with its content.")
     usable = (head.get("embedder"), head.get("dim")) == (info.id, info.dim)
-    return [_exported(path, number, line, info if usable else None) for number, line in enumerate(body[:-1], start=2)]
+    items = [_exported(path, number, line, info if usable else None) for number, line in enumerate(body[:-1], start=2)]
+    current = Counter(item.cube.id for item in items if item.cube.time.superseded_at is None)
+    for item in items:
+        if current[item.cube.id] != 1:
+            raise InvalidInput(
+                f"{path} is damaged: memory {item.cube.id} has {current[item.cube.id]} current versions."
+            )
+    return items
 
 
 def _exported(path: Path, number: int, line: dict[str, Any], info: EmbedderInfo | None) -> Exported:

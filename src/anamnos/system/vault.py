@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 from typing import Self
 
-from anamnos.errors import InvalidInput, StoreError
+from anamnos.errors import Corrupt, InvalidInput, StoreError
 from anamnos.index.exact import ExactIndex
 from anamnos.store.base import EmbedderInfo, Store
 from anamnos.store.blobs import BlobStore
@@ -40,6 +40,11 @@ class Vault:
                 f"The vault's folder {self.folder} cannot be made: {exc.strerror}.",
                 hint="Name another one with --vault or ANAMNOS_VAULT.",
             ) from exc
+        database = self.folder / "anamnos.db"
+        if (self.folder / "index").exists() and database.exists() and database.stat().st_size == 0:
+            raise Corrupt(
+                f"{database} is empty, though this vault has been used. It was left as it is.", hint="Restore a backup."
+            )
         self.store.open()
         return self
 

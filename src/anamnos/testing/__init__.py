@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from anamnos.testing.embedder_contract import EmbedderContract
     from anamnos.testing.fakes import FakeClock, FakeEmbedder, seeded_ids
+    from anamnos.testing.index_contract import VectorIndexContract
     from anamnos.testing.reference_store import ReferenceStore
     from anamnos.testing.store_contract import StoreContract
 
@@ -24,6 +25,7 @@ _HOMES = {
     "FakeEmbedder": "fakes",
     "ReferenceStore": "reference_store",
     "StoreContract": "store_contract",
+    "VectorIndexContract": "index_contract",
     "seeded_ids": "fakes",
 }
 
@@ -33,6 +35,7 @@ __all__ = [
     "FakeEmbedder",
     "ReferenceStore",
     "StoreContract",
+    "VectorIndexContract",
     "seeded_ids",
 ]
 

@@ -140,7 +140,9 @@ class ReferenceStore:
         return sum(r.current and (scope is None or scope.covers(r.cube.scope)) for r in rows)
 
     def tally(self, scope: Scope | None = None) -> dict[tuple[str, str], int]:
-        cubes = [r.cube for r in self._now().rows.values() if r.current and (scope is None or scope.covers(r.cube.scope))]
+        cubes = [
+            r.cube for r in self._now().rows.values() if r.current and (scope is None or scope.covers(r.cube.scope))
+        ]
         return dict(Counter((str(cube.role), str(cube.lifecycle.state)) for cube in cubes))
 
     def scopes(self) -> list[Scope]:
@@ -228,9 +230,7 @@ class ReferenceStore:
                     kept = np.array(vector, dtype=np.float32)
                     tx.contents.rows[row] = replace(r, vectors={**r.vectors, info.id: kept})
 
-    def without_vector(
-        self, info: EmbedderInfo, *, after: int = 0, limit: int = 1_000
-    ) -> list[tuple[int, MemCube]]:
+    def without_vector(self, info: EmbedderInfo, *, after: int = 0, limit: int = 1_000) -> list[tuple[int, MemCube]]:
         contents = self._now()
         known = contents.embedders.get(info.id) == info.dim
         found = [
@@ -265,9 +265,7 @@ class ReferenceStore:
             "memories have several current versions": len(current) - len(set(current)),
             "memories have no current version": len(ids - set(current)),
             "text memories have no index terms": sum(r.terms is None for r in texts),
-            "text memories have no vector of the embedder in use": sum(
-                contents.in_use not in r.vectors for r in texts
-            ),
+            "text memories have no vector of the embedder in use": sum(contents.in_use not in r.vectors for r in texts),
             "links lead to memories that are not there": sum(
                 link.target not in ids for r in rows for link in r.cube.links
             ),

@@ -1,10 +1,10 @@
 """The laws of a store as tests: subclass ``StoreContract`` and give it ``make_store``.
 
-    class TestMyStore(StoreContract):
-        store_source = "from my_package import MyStore; store = MyStore(folder)"
+class TestMyStore(StoreContract):
+    store_source = "from my_package import MyStore; store = MyStore(folder)"
 
-        def make_store(self, folder: Path) -> Store:
-            return MyStore(folder)
+    def make_store(self, folder: Path) -> Store:
+        return MyStore(folder)
 """
 
 from __future__ import annotations
@@ -133,9 +133,7 @@ def texts(found: Sequence[MemCube]) -> list[str]:
 
 def picture(store: Store) -> dict[str, Any]:
     """Return everything that a store shows, in a form that can be compared."""
-    everything = [
-        (each.to_dict(), None if d is None else portrait(d), key) for each, d, key in store.export()
-    ]
+    everything = [(each.to_dict(), None if d is None else portrait(d), key) for each, d, key in store.export()]
     embedder = store.embedder()
     return {
         "cubes": everything,
@@ -347,7 +345,7 @@ for n in range(10_000):
                     assert kept(store, new).content == new.content
                     assert len(store.list(new.scope)) == store.count(new.scope) == n + 1
                     assert len(store.select(new.scope)) == len(store.outline(new.scope).rows) == n + 1
-            except BaseException as exc:  # noqa: BLE001  (handed over to the main thread)
+            except BaseException as exc:  # handed over to the main thread
                 problems.append(exc)
 
         in_threads([lambda name=name: work(name) for name in ("a", "b", "c", "d")])  # type: ignore[misc]
@@ -397,9 +395,7 @@ for n in range(10_000):
                 assert [each.id for each, _, _ in store.export(scope)] == want
                 assert store.count(scope) == len(want)
                 outline = store.outline(scope)
-                assert {(name.tenant, name.user) for name in outline.names.values()} <= {
-                    (scope.tenant, scope.user)
-                }
+                assert {(name.tenant, name.user) for name in outline.names.values()} <= {(scope.tenant, scope.user)}
                 users = [e.id for e in new if (e.scope.tenant, e.scope.user) == (scope.tenant, scope.user)]
                 assert [each.id for each in store.at(outline.rows.tolist())] == users
             assert {each for each in store.scopes() if each.tenant in tenants} == set(written)
@@ -457,7 +453,7 @@ for n in range(10_000):
 
         reader = threading.Thread(target=read)
         reader.start()
-        in_threads([lambda: [add(store, cube("a"), cube("b")) for _ in range(8)] for _ in range(4)])
+        in_threads([lambda: [do(store, adding(cube("a")), adding(cube("b"))) for _ in range(8)]] * 4)
         done.set()
         reader.join()
         assert seen == store.changes(0)
@@ -475,34 +471,37 @@ for n in range(10_000):
     @pytest.mark.parametrize("seed", range(4))
     def test_no_byte_of_an_erased_text_is_left(self, store: Store, folder: Path, seed: int) -> None:
         rng = random.Random(seed)  # noqa: S311
-        secrets = [_Secret.make(n, rng) for n in range(240)]
+        secrets = [_Secret.make(n, rng) for n in range(120)]
         cubes = [secret.as_cube() for secret in secrets]
-        for start in range(0, len(cubes), 40):
+        for start in range(0, 120, 40):
             part = slice(start, start + 40)
             do(store, *(adding(c, s.key, s.vector) for c, s in zip(cubes[part], secrets[part], strict=True)))
-        for each in cubes[::3]:  # a second version that says the same with more words
-            do(store, updating(kept(store, each), content=each.text + " more", links=_links(cubes, rng)))
-        doomed = rng.sample(range(240), 90)
-        for start in range(0, 90, 15):
-            do(store, *(deleting(cubes[n]) for n in doomed[start : start + 15]))
-            add(store, cube(f"something new after {start} " * rng.randrange(1, 200)))
+        alive = list(range(120))
+        for _ in range(3):  # versions that grow, and neighbours that go, make an engine move what it keeps
+            for n in rng.sample(alive, 12):
+                longer = cubes[n].text + " more" * rng.randrange(1, 60)
+                do(store, updating(kept(store, cubes[n]), content=longer, links=_links(cubes, alive, rng)))
+            doomed = rng.sample(alive, 20)
+            do(store, *(deleting(cubes[n]) for n in doomed))
+            alive = [n for n in alive if n not in doomed]
         assert store.scrub()
 
         data = b"\0".join(path.read_bytes() for path in self.files(folder))
         for n, secret in enumerate(secrets):
-            if n in doomed:
-                assert [trace for trace in secret.traces() if trace in data] == []
-                assert store.history(cubes[n].id) == []
-            else:
+            if n in alive:
                 contains = Where(Field.TEXT, Comparison.CONTAINS, secret.word.upper())
                 assert [each.id for each in store.list(ANN, contains)] == [cubes[n].id]
                 if data:  # the search by bytes does see what is there
                     assert secret.word.encode() in data
+            else:
+                assert [trace for trace in secret.traces() if trace in data] == []
+                assert store.history(cubes[n].id) == []
         assert {link.target for each in store.list(ANN) for link in each.links} <= {c.id for c in store.list(ANN)}
         assert store.verify() == []
         store.close()
         data = b"\0".join(path.read_bytes() for path in self.files(folder))
-        assert [t for n in doomed for t in secrets[n].traces() if t in data] == []
+        gone = set(range(120)) - set(alive)
+        assert [trace for n in gone for trace in secrets[n].traces() if trace in data] == []
 
     def test_the_names_of_an_erased_scope_are_gone(self, store: Store, folder: Path) -> None:
         scope = Scope("tenantqwxz", "userqwxz", "agentqwxz", "sessionqwxz")
@@ -564,6 +563,9 @@ for n in range(10_000):
             assert store.list(ANN, Not(tree)) != []
         assert store.list(Scope(user=plain)) == []
         assert store.count() == 2
+        do(store, deleting(hit))
+        assert store.verify() == []
+        assert store.list(ANN, Where(Field.TEXT, Comparison.CONTAINS, text)) == []
 
     def test_unknown_compares_as_false_and_its_not_as_true(self, store: Store) -> None:
         dated = cube("dated", time=Times(created_at=NOW))
@@ -857,9 +859,7 @@ for n in range(10_000):
 
     def test_a_frozen_descendant_holds_its_sources(self, store: Store) -> None:
         root = cube("root")
-        held = cube(
-            "held", provenance=Provenance(derived_from=(root.id,)), lifecycle=Lifecycle(state=State.FROZEN)
-        )
+        held = cube("held", provenance=Provenance(derived_from=(root.id,)), lifecycle=Lifecycle(state=State.FROZEN))
         add(store, root, held)
         before = picture(store)
         with pytest.raises(AccessDenied):
@@ -986,7 +986,7 @@ for n in range(10_000):
 
     def test_index_terms_can_be_replaced(self, store: Store) -> None:
         add(store, cube("one"), cube("two"))
-        a, b = store.select(ANN).tolist()
+        b = store.select(ANN).tolist()[1]
         new = np.array([1, 2**32 - 1], dtype="<u4").tobytes()
         store.put_terms({b: new, 10_000_000: b""})
         assert list(store.outline(ANN).terms) == [np.uint32(hash_of("one")).tobytes(), new]
@@ -1063,8 +1063,8 @@ def blob_cube(scope: Scope = ANN) -> MemCube:
     return MemCube(id=_new_id(NOW), content=blob, scope=scope, substrate=Substrate.PARAMETRIC, role=Role.STATE)
 
 
-def _links(cubes: Sequence[MemCube], rng: random.Random) -> tuple[Link, ...]:
-    return tuple(Link(LinkKind.SIMILAR, each.id, 0.5) for each in rng.sample(list(cubes), 2))
+def _links(cubes: Sequence[MemCube], among: Sequence[int], rng: random.Random) -> tuple[Link, ...]:
+    return tuple(Link(LinkKind.SIMILAR, cubes[n].id, 0.5) for n in rng.sample(among, 2))
 
 
 @dataclass(frozen=True)
@@ -1081,7 +1081,7 @@ class _Secret:
         word = "".join(rng.choices("bcdfghjklmnpqrstvwxz", k=14))
         signs = "".join(chr(0x20000 + 4 * number + n) for n in range(4))  # rare characters, used in no other text
         vector = np.array([rng.gauss(0, 1) for _ in range(16)], dtype=np.float32)
-        return cls(word, signs, vector, rng.choice((1, 1, 2, 2, 20, 40, 150)))
+        return cls(word, signs, vector, rng.choice((1, 1, 5, 30, 150)))
 
     @property
     def key(self) -> bytes:

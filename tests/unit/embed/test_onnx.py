@@ -143,9 +143,7 @@ def test_a_damaged_graph_of_the_folder_is_named(tmp_path: Path) -> None:
 
 
 @needs_model
-def test_a_folder_with_its_own_graph_gives_the_same_vectors(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_with_its_own_graph_gives_the_same_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stand-in for such a folder is our own graph, saved by ONNX Runtime together with its weights."""
     import onnxruntime
 

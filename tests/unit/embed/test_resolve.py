@@ -35,9 +35,7 @@ def test_a_name_gives_its_embedder_without_loading_anything(spec: str, kind: typ
     assert embedder.id == id
 
 
-@pytest.mark.parametrize(
-    "spec", ["", "mini", "openai", "openai:model", "openai:@http://x", "st:", "hashing:3"]
-)
+@pytest.mark.parametrize("spec", ["", "mini", "openai", "openai:model", "openai:@http://x", "st:", "hashing:3"])
 def test_a_wrong_name_lists_the_choices(spec: str) -> None:
     with pytest.raises(ConfigError) as caught:
         resolve_embedder(spec)

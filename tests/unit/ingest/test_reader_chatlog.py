@@ -69,9 +69,7 @@ def test_a_date_that_fits_neither_way_is_an_error(tmp_path: Path) -> None:
 def test_notices_have_no_speaker_and_empty_messages_are_left_out(tmp_path: Path) -> None:
     turns = read(
         tmp_path,
-        "01/05/2024, 18:20 - Messages are encrypted\n"
-        "01/05/2024, 18:21 - Ann: \n"
-        "01/05/2024, 18:22 - Ann:\nlate\n",
+        "01/05/2024, 18:20 - Messages are encrypted\n01/05/2024, 18:21 - Ann: \n01/05/2024, 18:22 - Ann:\nlate\n",
     )
     assert [(t.speaker, t.content) for t in turns] == [(None, "Messages are encrypted"), ("Ann", "late")]
 

@@ -117,9 +117,7 @@ def test_json_that_is_not_json(tmp_path: Path) -> None:
 
 def test_a_bad_line_of_json_lines(tmp_path: Path) -> None:
     good = '{"role": "user", "content": "hi"}\n'
-    assert (
-        "line 4, column 2" in failure(written(tmp_path, "a.jsonl", good + "\n" + good + "{oops}\n")).message
-    )
+    assert "line 4, column 2" in failure(written(tmp_path, "a.jsonl", good + "\n" + good + "{oops}\n")).message
     assert "line 1, column 1" in failure(written(tmp_path, "a.jsonl", "oops\n" + good)).message
 
 

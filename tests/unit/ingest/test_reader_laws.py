@@ -103,9 +103,7 @@ def test_the_data_of_a_turn_cannot_be_changed(example: tuple[Reader, Path]) -> N
 
 @pytest.mark.parametrize("reader", ["locomo", "realtalk", "longmemeval", "messages"])
 @pytest.mark.parametrize("data", [{}, [], [1], "text", None, {"session_1": 3}, {"messages": 3}, [{"x": 1}]])
-def test_json_of_another_shape_is_refused_by_a_named_reader(
-    tmp_path: Path, reader: str, data: object
-) -> None:
+def test_json_of_another_shape_is_refused_by_a_named_reader(tmp_path: Path, reader: str, data: object) -> None:
     path = tmp_path / "other.json"
     path.write_text(json.dumps(data), encoding="utf-8")
     with pytest.raises(InvalidInput, match=r"other\.json"):

@@ -59,9 +59,7 @@ def test_blocks_stay_whole(tmp_path: Path) -> None:
     table = "| a | b |\n|---|:-:|\n| 1 | 2 |"
     nested = "- one\n  - inner\n\n  more of one\n- two\nlazy\n\n- three"
     quote = "> said\n> she"
-    found = contents(
-        tmp_path, f"Text:\n{code}\n{table}\nafter\n\n{nested}\n\nEnd.\n\n{quote}\n#tag is text\n"
-    )
+    found = contents(tmp_path, f"Text:\n{code}\n{table}\nafter\n\n{nested}\n\nEnd.\n\n{quote}\n#tag is text\n")
     assert found == ["Text:", code, table, "after", nested, "End.", quote + "\n#tag is text"]
 
 

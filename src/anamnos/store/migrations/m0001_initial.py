@@ -47,7 +47,8 @@ CREATE TABLE cubes (
 );
 CREATE UNIQUE INDEX cubes_by_id ON cubes (id, version);
 CREATE UNIQUE INDEX cubes_by_key ON cubes (key) WHERE current AND key IS NOT NULL;
-CREATE INDEX cubes_by_scope ON cubes (scope) WHERE current;
+CREATE INDEX cubes_by_scope ON cubes (scope);
+CREATE INDEX cubes_by_origin ON cubes (origin);
 
 CREATE TABLE links (
     row    INTEGER NOT NULL REFERENCES cubes ON DELETE CASCADE,
@@ -87,13 +88,9 @@ CREATE TABLE changes (
     id   BLOB NOT NULL
 );
 
--- Keyword rows of the current text cubes. 'secure-delete' takes words out of the index at once.
+-- Keyword rows of the current text cubes, for filters by substring. 'secure-delete' takes trigrams out at once.
+-- There is no table of whole words: FTS5 keeps some of them as page separators after their deletion.
 CREATE VIEW current_text AS SELECT row, content FROM cubes WHERE current AND substrate = 'text';
-CREATE VIRTUAL TABLE words USING fts5 (
-    content, content = 'current_text', content_rowid = 'row', columnsize = 0,
-    tokenize = "unicode61 remove_diacritics 2"
-);
-INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
 CREATE VIRTUAL TABLE trigrams USING fts5 (
     content, content = 'current_text', content_rowid = 'row', columnsize = 0, detail = none,
     tokenize = "trigram"

@@ -1,0 +1,138 @@
+"""What the crash tests start in a process of its own, to kill it: ``python child.py <work> <vault> …``.
+
+Every acknowledged fact is one line of JSON on standard output, flushed before the child goes on.
+"""
+
+import json
+import random
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from anamnos import Memory, Scope
+from anamnos.embed.hashing import HashingEmbedder
+from anamnos.store.sqlite import SqliteStore
+
+ANN = Scope(user="ann")
+START = datetime(2024, 1, 1, 9, tzinfo=UTC)
+
+
+def say(**fact: Any) -> None:
+    print(json.dumps(fact), flush=True)
+
+
+def texts_of(number: int) -> list[str]:
+    """Return the 40 turns of file ``number``; every fifth of an odd one repeats its words."""
+    return [
+        "the same words again" if number % 2 and n % 5 == 4 else f"file{number} turn{n} says word{number}x{n}"
+        for n in range(40)
+    ]
+
+
+def write_file(folder: Path, number: int) -> Path:
+    """Write file ``number``: even ones are messages with ids, odd ones a document."""
+    texts = texts_of(number)
+    if number % 2:
+        path = folder / f"notes{number}.txt"
+        path.write_text("\n\n".join(texts))
+        return path
+    path = folder / f"chat{number}.jsonl"
+    lines = [
+        {"role": "user", "content": text, "id": f"m{n}", "at": (START + timedelta(minutes=n)).isoformat()}
+        for n, text in enumerate(texts)
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    return path
+
+
+def ingest(vault: str, folder: str, first: str) -> None:
+    """Ingest one file after the other; a batch is acknowledged when ``progress`` is called behind it."""
+    with Memory(vault, embedder="hashing", batch_size=5) as memory:
+        say(ready=True)
+        for number in range(int(first), int(first) + 50):
+            path = write_file(Path(folder), number)
+            say(began=number)
+            memory.ingest(path, ANN, progress=lambda done, _, number=number: say(file=number, done=done))
+
+
+def change(vault: str, seed: str) -> None:
+    """Add, update and delete at random; say what will be tried, then what was acknowledged."""
+    rng = random.Random(int(seed))
+    with Memory(vault, embedder="hashing", batch_size=3) as memory:
+        say(ready=True)
+        mine = [cube.id for cube in memory.list(ANN, limit=None)]
+        for n in range(10_000):
+            word = f"w{rng.getrandbits(64):016x}"
+            kind = rng.choice(("add", "add", "update", "delete")) if len(mine) > 3 else "add"
+            if kind == "add":
+                say(trying="add", text=f"remember {word} number {n}")
+                (cube_id,) = memory.add(f"remember {word} number {n}", ANN).ids
+                mine.append(cube_id)
+            else:
+                cube_id = rng.choice(mine)
+                say(trying=kind, id=cube_id, text=f"changed {word} number {n}")
+                if kind == "update":
+                    memory.update(cube_id, ANN, content=f"changed {word} number {n}")
+                else:
+                    receipt = memory.delete(cube_id, ANN)
+                    assert receipt.state == "erased"
+                    mine.remove(cube_id)
+            say(did=kind, id=cube_id)
+
+
+def maintain(vault: str, seed: str) -> None:
+    """Reembed, rebuild the index and back up, over and over."""
+    rng = random.Random(int(seed))
+    store = SqliteStore(Path(vault) / "anamnos.db").open()
+    held = store.embedder()
+    store.close()
+    assert held is not None
+    with Memory(vault, embedder=HashingEmbedder(held.dim), batch_size=8) as memory:
+        say(ready=True)
+        for n in range(10_000):
+            kind = rng.choice(("reembed", "rebuild", "backup"))
+            if kind == "reembed":
+                memory.reembed(HashingEmbedder(64 if memory.embedder.dim == 384 else 384))
+            elif kind == "rebuild":
+                memory.rebuild_index()
+            else:
+                memory.backup(f"{vault}.backup.{seed}.{n}")
+            say(did=kind)
+
+
+def write(vault: str, worker: str, count: str) -> None:
+    """Add unique texts one by one."""
+    with Memory(vault, embedder="hashing") as memory:
+        for n in range(int(count)):
+            receipt = memory.add(f"worker{worker} wrote item{worker}x{n}", Scope(user="ann", session=f"s{n % 3}"))
+            say(id=receipt.ids[0], outcome=receipt.outcomes[0], sequence=receipt.sequence)
+
+
+def read(vault: str, flag: str) -> None:
+    """Search and list until the file ``flag`` is there."""
+    searches = 0
+    with Memory(vault, embedder="hashing") as memory:
+        while not Path(flag).exists():
+            hits = memory.search(f"what did worker1 write as item1x{searches % 60}", ANN, top_k=5)
+            assert [h.rank_score for h in hits] == sorted((h.rank_score for h in hits), reverse=True)
+            assert len(memory.list(ANN, limit=5)) <= 5
+            searches += 1
+    say(searches=searches)
+
+
+def hold(vault: str, flag: str) -> None:
+    """Keep the vault open and search for ``secretive`` until the file ``flag`` is there."""
+    with Memory(vault, embedder="hashing") as memory:
+        say(ready=True)
+        while not Path(flag).exists():
+            memory.search("anything secretive", ANN)
+            memory.search("anything else", Scope(user="bob"))
+            time.sleep(0.002)
+    say(done=True)
+
+
+if __name__ == "__main__":
+    work = {"ingest": ingest, "change": change, "maintain": maintain, "write": write, "read": read, "hold": hold}
+    work[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,203 @@
+"""The docs are true: their code runs, their links lead somewhere, and nothing that users meet is left out."""
+
+import contextlib
+import importlib.util
+import inspect
+import io
+import re
+import shlex
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import click
+import pytest
+
+import anamnos
+from anamnos import AsyncMemory, Memory
+from anamnos.config import PREFIX, Settings
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+WRITTEN_BY_BENCH = DOCS / "benchmarks.md"  # its numbers are not written by hand, so it may not be there yet
+PAGES = sorted(ROOT.glob("*.md")) + sorted(page for page in DOCS.rglob("*.md") if page != WRITTEN_BY_BENCH)
+
+
+class Block(NamedTuple):
+    """A fenced block of a page: its language, its text, and the line of its first line of text."""
+
+    language: str
+    text: str
+    line: int
+
+
+def named(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(page: Path) -> list[Block]:
+    found: list[Block] = []
+    lines = page.read_text("utf-8").split("\n")
+    start, language, fence = 0, "", ""
+    for number, line in enumerate(lines):
+        if not fence and (opened := re.match(r"(`{3,})(\w*)", line)):
+            start, fence, language = number + 1, opened[1], opened[2]
+        elif fence and line == fence:
+            found.append(Block(language, "\n".join(lines[start:number]), start + 1))
+            fence = ""
+    assert not fence, f"{named(page)}: the block of line {start} does not end"
+    return found
+
+
+def prose(page: Path) -> str:
+    """Return a page without its fenced blocks."""
+    return re.sub(r"^(`{3,}).*?^\1$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+@cache
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "tools" / "make_reference.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def commands() -> dict[str, click.Command]:
+    return dict(reference().commands())
+
+
+def with_python(page: Path) -> bool:
+    return any(block.language == "python" for block in blocks(page))
+
+
+# --- code
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if with_python(page)], ids=named)
+def test_the_python_of_a_page_runs_and_prints_what_the_page_says(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of a page share their names; an ``output`` block is what the python block above it prints."""
+    monkeypatch.chdir(tmp_path)
+    for name in [f"{PREFIX}{setting.name.upper()}" for setting in fields(Settings)]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ANAMNOS_EMBEDDER", "hashing")
+    monkeypatch.setenv("ANAMNOS_VAULT", str(tmp_path / "default-vault"))
+    names: dict[str, Any] = {"__name__": "page"}
+    printed = ""
+    for block in blocks(page):
+        if block.language == "python" and not block.text.startswith("# not run"):
+            code = compile("\n" * (block.line - 1) + block.text, named(page), "exec")
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                exec(code, names)
+            printed = out.getvalue()
+        elif block.language == "output":
+            assert printed.rstrip() == block.text.rstrip(), f"{named(page)}, line {block.line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_the_commands_of_a_page_exist_with_their_options(page: Path) -> None:
+    for block in blocks(page):
+        if block.language != "sh":
+            continue
+        for line in block.text.replace("\\\n", " ").split("\n"):
+            words = shlex.split(line, comments=True)
+            for part in " ".join(words).split(" && "):
+                check_command(part.split(), f"{named(page)}: {line}")
+
+
+def check_command(words: list[str], where: str) -> None:
+    if words[:1] == ["make"]:
+        targets = [word for word in words[1:] if "=" not in word]
+        makefile = (ROOT / "Makefile").read_text("utf-8")
+        assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets), where
+    if words[:1] != ["anamnos"] or words[1:2] == ["--help"]:
+        return
+    name = next((n for n in (" ".join(words[:length]) for length in (4, 3, 2)) if n in commands()), None)
+    assert name is not None, where
+    known = {option for param in commands()[name].params for option in (*param.opts, *param.secondary_opts)}
+    assert {word for word in words if re.match(r"--?[a-z]", word)} <= known | {"--help"}, where
+
+
+# --- links
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file == WRITTEN_BY_BENCH or file.exists(), f"{named(page)}: {target}"
+        if anchor and file.exists():
+            assert anchor in anchors(file), f"{named(page)}: {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", prose(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_can_be_reached_from_the_index() -> None:
+    linked = {(DOCS / target).resolve() for target in re.findall(r"\]\(([^)#\s]+)\)", prose(DOCS / "index.md"))}
+    assert {page for page in PAGES if DOCS in page.parents and page.name != "index.md"} <= linked
+    assert "docs/index.md" in (ROOT / "README.md").read_text("utf-8")
+
+
+# --- nothing is left out
+
+
+def test_the_generated_parts_are_up_to_date() -> None:
+    made = reference()
+    for name, (path, make) in made.PARTS.items():
+        page = (DOCS / path).read_text("utf-8")
+        new = made.brought_up_to_date(page, name, make())
+        # other versions of click break lines elsewhere
+        assert page.split() == new.split(), f"docs/{path} is out of date: run python tools/make_reference.py"
+
+
+def test_every_command_has_a_help_and_is_in_the_reference() -> None:
+    page = (DOCS / "reference" / "cli.md").read_text("utf-8")
+    for name, command in commands().items():
+        assert command.help, name
+        assert f"## {name}\n" in page, name
+    for name in reference().cli.lazy:
+        assert f"anamnos {name}" in commands()
+
+
+def test_every_setting_is_in_the_reference() -> None:
+    page = (DOCS / "reference" / "settings.md").read_text("utf-8")
+    for setting in fields(Settings):
+        assert f"| `{setting.name}` | `{PREFIX}{setting.name.upper()}` |" in page
+        assert reference().described(Settings).get(setting.name), f"{setting.name} is not described"
+
+
+def test_every_error_is_in_the_reference() -> None:
+    page = (DOCS / "reference" / "errors.md").read_text("utf-8")
+    for _, kind in reference().error_classes():
+        assert f"`{kind.__name__}` | `{kind.code}` | {kind.exit_code} | {kind.http_status} |" in page
+
+
+def test_every_public_name_and_verb_is_in_the_reference() -> None:
+    page = (DOCS / "reference" / "python.md").read_text("utf-8")
+    verbs = [name for name, value in vars(Memory).items() if inspect.isfunction(value) and not name.startswith("_")]
+    for name in [*anamnos.__all__, *verbs]:
+        assert f"`{name}" in page, name
+    assert {verb for verb in verbs if not hasattr(AsyncMemory, verb)} == set()
+
+
+def test_the_readme_names_what_a_newcomer_types() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for words in ("make demo", "make demo FILE=", "make test", "pip install -e '.[embed]'", "anamnos setup"):
+        assert words in readme
+    assert len(readme.split("\n")) <= 180
+
+
+@pytest.mark.parametrize("verb", ["add", "ingest", "search", "ask", "delete"])
+def test_the_readme_shows_the_daily_commands(verb: str) -> None:
+    assert f"anamnos {verb} " in (ROOT / "README.md").read_text("utf-8")
