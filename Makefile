@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: demo test test-slow check lint types bench clean
 
 demo: .venv/ready  ## remember a conversation (or FILE=…), answer questions about it, show why
-	$(BIN)/python examples/demo/run.py $(FILE)
+	$(BIN)/python examples/demo/run.py $(if $(FILE),"$(FILE)")
 
 test: .venv/dev  ## the fast tests
 	$(BIN)/python -m pytest -n 2

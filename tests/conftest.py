@@ -3,7 +3,9 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest.register_assert_rewrite("anamnos.testing.store_contract", "anamnos.testing.embedder_contract")
+pytest.register_assert_rewrite(
+    "anamnos.testing.store_contract", "anamnos.testing.embedder_contract", "anamnos.testing.index_contract"
+)
 
 from anamnos.cube import IdSource  # noqa: E402
 from anamnos.testing import FakeClock, FakeEmbedder, seeded_ids  # noqa: E402

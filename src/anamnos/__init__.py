@@ -6,10 +6,15 @@
 ...     memory.search("Where does Ann live?", Scope(user="ann"))
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from anamnos.cube import BlobRef, CubeId, MemCube, Role, Scope, State, Substrate
 from anamnos.errors import AnamnosError
-from anamnos.memory import AsyncMemory, Memory
-from anamnos.types import And, Hit, Not, Or, PackedContext, Receipt, Where, where
+
+if TYPE_CHECKING:
+    from anamnos.memory import AsyncMemory, Memory
+    from anamnos.types import And, Hit, Not, Or, PackedContext, Receipt, Where, where
 
 __version__ = "0.1.0"
 
@@ -34,3 +39,12 @@ __all__ = [
     "__version__",
     "where",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs NumPy at its first use, so that the command line answers at once."""
+    if name not in __all__:
+        raise AttributeError(f"module 'anamnos' has no attribute {name!r}")
+    value = getattr(import_module("anamnos.memory" if name.endswith("Memory") else "anamnos.types"), name)
+    globals()[name] = value
+    return value

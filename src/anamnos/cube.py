@@ -33,7 +33,8 @@ _E = TypeVar("_E", bound=StrEnum)
 _EMPTY: Json = MappingProxyType({})
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
-MAX_NAME_CHARS = 512  # of a scope's part, a tag, an actor, a source
+MAX_NAME_CHARS = 512  # of a scope's part, a tag, an actor
+MAX_SOURCE_CHARS = 4_096  # of a path or an address
 MAX_JSON_DEPTH = 100  # of free JSON: far below what parsers refuse
 
 
@@ -65,7 +66,7 @@ class Role(StrEnum):
 
 
 class State(StrEnum):
-    """Where a memory is in its life; ``generated`` and ``activated`` ones are searched by default."""
+    """Where a memory is in its life; ``generated``, ``activated`` and ``frozen`` ones are searched by default."""
 
     GENERATED = "generated"
     ACTIVATED = "activated"
@@ -116,9 +117,9 @@ def check_text(name: str, value: object, *, max_chars: int | None = None) -> str
     return value
 
 
-def check_name(name: str, value: object) -> str:
+def check_name(name: str, value: object, *, max_chars: int = MAX_NAME_CHARS) -> str:
     """Return ``value`` if it is a short, non-empty label without control characters."""
-    text = check_text(name, value, max_chars=MAX_NAME_CHARS)
+    text = check_text(name, value, max_chars=max_chars)
     if not text.strip() or any(ord(c) < 32 for c in text):
         raise InvalidInput(f"{name} must be a non-empty label without control characters, got {text!r}.")
     return text
@@ -343,8 +344,10 @@ class Provenance(_Part):
     trust: float = 1.0
 
     def __post_init__(self) -> None:
-        for part in ("source", "actor", "operator"):
+        for part in ("actor", "operator"):
             _optional(check_name, f"Provenance.{part}", getattr(self, part))
+        if self.source is not None:
+            check_name("Provenance.source", self.source, max_chars=MAX_SOURCE_CHARS)
         self._set(
             message_ids=_names("Provenance.message_ids", self.message_ids),
             derived_from=tuple(check_id("Provenance.derived_from", i) for i in self.derived_from),

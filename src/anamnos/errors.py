@@ -69,6 +69,9 @@ class Conflict(AnamnosError):
         super().__init__(message, hint=hint)
         self.current_version = current_version
 
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "current_version": self.current_version}
+
 
 class ConfigError(AnamnosError):
     """A setting, a missing extra or a mismatch found at start: the hint holds the command that fixes it."""

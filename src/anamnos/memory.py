@@ -50,6 +50,7 @@ from anamnos.ingest.plan import CORRECTED, Origin, Planned, key_of_next, plan
 from anamnos.ingest.readers import find_reader, read_file
 from anamnos.ingest.readers.base import Turn
 from anamnos.ingest.readers.messages import turns_from_messages
+from anamnos.recall.evidence import best_sentence
 from anamnos.recall.pack import CountTokens, estimate_tokens, pack
 from anamnos.recall.search import Recaller
 from anamnos.recipes import RECIPES
@@ -309,8 +310,7 @@ class Memory:
             hits,
             self._recaller.neighbours,
             token_budget=token_budget,
-            question=question,
-            reader=self._reader,
+            evidence=best_sentence(question, hits, self.embedder, self._reader),
             count_tokens=count_tokens,
         )
 

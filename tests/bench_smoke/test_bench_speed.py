@@ -20,7 +20,7 @@ def test_every_part_is_measured(speed_result: dict[str, Any]) -> None:
     assert speed_result["whole_search"]["embedder"].startswith("hashing")
     assert {"p50_ms", "bare_product_p50_ms", "bare_fts_p50_ms"} <= set(speed_result["search"])
     assert {"empty_s", "open_s", "first_search_s"} <= set(speed_result["open"])
-    assert {"cubes", "vectors", "words", "trigrams", "changes"} <= set(speed_result["disk"]["tables"])
+    assert {"cubes", "vectors", "changes"} <= set(speed_result["disk"]["tables"])
     assert len(speed_result["limits"]) == 6
 
 

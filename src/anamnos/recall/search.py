@@ -102,30 +102,33 @@ class Recaller:
             self._spaces.clear()
 
     def _hits(self, docs: list[int], search: Search, fused: Fused) -> list[Hit]:
-        hits = []
-        for doc in docs:
-            channels = {
-                name: ChannelScore(float(fused.raw[name][doc]), float(share[doc]))
-                for name, share in fused.shares.items()
-            }
-            hits += [
-                Hit(
-                    cube=cube,
-                    similarity=float(np.clip(search.cosines[doc], 0.0, 1.0)),
-                    rank_score=float(fused.total[doc]),
-                    channels=channels,
-                    reason=self._reason(doc, search, channels),
-                )
-                for cube in self.store.at([int(search.space.rows[doc])])  # none if erased in this very moment
-            ]
-        return hits
+        rows = search.space.rows[docs].tolist()
+        cubes = self.store.at(rows)
+        if len(cubes) < len(docs):  # some were erased in this very moment
+            there = {row: cube for row in rows for cube in self.store.at([row])}
+            docs = [doc for doc, row in zip(docs, rows, strict=True) if row in there]
+            cubes = list(there.values())
+        return [self._hit(doc, cube, search, fused) for doc, cube in zip(docs, cubes, strict=True)]
+
+    def _hit(self, doc: int, cube: MemCube, search: Search, fused: Fused) -> Hit:
+        channels = {
+            name: ChannelScore(float(fused.raw[name][doc]), float(share[doc])) for name, share in fused.shares.items()
+        }
+        return Hit(
+            cube=cube,
+            similarity=min(max(float(search.cosines[doc]), 0.0), 1.0),
+            rank_score=float(fused.total[doc]),
+            channels=channels,
+            reason=self._reason(doc, search, channels),
+        )
 
     def _reason(self, doc: int, search: Search, channels: dict[str, ChannelScore]) -> str:
         """Return what the channels saw, the weightiest first."""
         told = []
+        counted = any(seen.share > 0 for seen in channels.values())  # not if all memories score alike
         for part in sorted(self.recipe.channels, key=lambda part: -channels[part.channel.name].share):
             seen = channels[part.channel.name]
-            words = part.channel.explain(search, doc, seen.raw) if seen.share > 0 else ""
+            words = part.channel.explain(search, doc, seen.raw) if seen.share > 0 or not counted else ""
             if words:
                 told.append(words)
         return "; ".join(told) or "nothing better in this scope"

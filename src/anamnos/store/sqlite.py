@@ -75,6 +75,8 @@ class SqliteStore:
                 db.close()
                 raise
             self._writer = db
+            log = self.path.with_name(self.path.name + "-wal")
+            self._to_scrub = log.exists() and log.stat().st_size > 0  # perhaps a process was killed before it scrubbed
         return self
 
     def close(self) -> None:
@@ -287,20 +289,24 @@ class SqliteStore:
         if not all_states:
             condition += f" AND {state_condition()}"
         values: builtins.list[Any] = [scope.tenant, scope.user]
-        if rows is not None:
-            condition += " AND c.row IN (SELECT value FROM json_each(?))"
-            values.append(json.dumps(rows.tolist()))
+        tables = "cubes c JOIN scopes s USING (scope)"
+        if rows is not None:  # CROSS JOIN keeps SQLite from walking all scopes for a few rows
+            tables = "json_each(?) j CROSS JOIN cubes c ON c.row = j.value CROSS JOIN scopes s USING (scope)"
+            values.insert(0, json.dumps(rows.tolist()))
         with self._reading() as db:
             found = db.execute(
                 f"SELECT c.row, c.id, c.created_at, c.scope, c.actor, c.terms"
-                f" FROM cubes c JOIN scopes s USING (scope) WHERE {condition} ORDER BY c.row",
+                f" FROM {tables} WHERE {condition} ORDER BY c.row",
                 values,
             ).fetchall()
-            used = {row[3] for row in found}
+            used = json.dumps(sorted({row[3] for row in found}))
             names = {
                 number: Scope(*name)
-                for number, *name in db.execute("SELECT scope, tenant, user, agent, session FROM scopes")
-                if number in used
+                for number, *name in db.execute(
+                    "SELECT scope, tenant, user, agent, session FROM scopes"
+                    " WHERE scope IN (SELECT value FROM json_each(?))",
+                    (used,),
+                )
             }
         columns = list(zip(*found, strict=True)) or [()] * 6
         return Outline(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from anamnos.cube import (
     Annotations,
@@ -19,7 +20,6 @@ from anamnos.cube import (
     Provenance,
     Role,
     Scope,
-    State,
     Substrate,
     Times,
 )
@@ -33,6 +33,23 @@ CUBE_COLUMNS = (
     " c.content, c.more"
 )
 CUBE_TABLES = "cubes c JOIN scopes s USING (scope) JOIN origins o USING (origin)"
+
+
+_COLUMNS_OF = {
+    "provenance": ("source", "operator", "actor", "trust"),
+    "time": ("created_at", "recorded_at", "superseded_at"),
+    "lifecycle": ("state", "importance"),
+    "policy": (),
+    "annotations": (),
+}
+_DEFAULTS = {
+    "provenance": Provenance(),
+    "time": Times(),
+    "lifecycle": Lifecycle(),
+    "policy": Policy(),
+    "annotations": Annotations(),
+}
+_P = TypeVar("_P", Provenance, Times, Lifecycle, Policy, Annotations)
 
 
 def id_bytes(cube_id: str) -> bytes:
@@ -58,14 +75,11 @@ def from_micros(value: int | None) -> datetime | None:
 
 def more_json(cube: MemCube) -> str | None:
     """Return the JSON of those fields that have no column; None if all of them are at their defaults."""
-    parts: dict[str, Any] = {
-        "provenance": _without(cube.provenance.to_dict(), "source", "operator", "actor", "trust"),
-        "time": _without(cube.time.to_dict(), "created_at", "recorded_at", "superseded_at"),
-        "lifecycle": _without(cube.lifecycle.to_dict(), "state", "importance"),
-        "policy": cube.policy.to_dict(),
-        "annotations": cube.annotations.to_dict(),
-    }
-    more = {name: part for name, part in parts.items() if part}
+    more: dict[str, Any] = {}
+    for name, columns in _COLUMNS_OF.items():
+        part = getattr(cube, name)
+        if part != _DEFAULTS[name] and (data := _without(part.to_dict(), *columns)):
+            more[name] = data
     if cube.parent_id is not None:
         more["parent_id"] = cube.parent_id
     if isinstance(cube.content, BlobRef):
@@ -78,9 +92,12 @@ def cube_from_row(row: tuple[Any, ...], links: Mapping[int, tuple[Link, ...]]) -
     number, cube_id, version, tenant, user, agent, session, source, operator, substrate, role, state = row[:12]
     created_at, recorded_at, superseded_at, actor, importance, trust, linked, content, more_text = row[12:]
     more: dict[str, Any] = json.loads(more_text) if more_text else {}
-    time = Times.from_dict(more.get("time", {}))
-    life = {"state": State(state), "importance": importance, **more.get("lifecycle", {})}
-    provenance = {"source": source, "operator": operator, "actor": actor, "trust": trust}
+    time = {
+        "created_at": from_micros(created_at),
+        "recorded_at": from_micros(recorded_at),
+        "superseded_at": from_micros(superseded_at),
+    }
+    origin = {"source": source, "operator": operator, "actor": actor, "trust": trust}
     return MemCube(
         id=id_text(cube_id),
         version=version,
@@ -89,19 +106,20 @@ def cube_from_row(row: tuple[Any, ...], links: Mapping[int, tuple[Link, ...]]) -
         parent_id=more.get("parent_id"),
         substrate=Substrate(substrate),
         role=Role(role),
-        provenance=Provenance.from_dict({**provenance, **more.get("provenance", {})}),
-        time=Times(
-            created_at=from_micros(created_at),
-            valid_from=time.valid_from,
-            valid_to=time.valid_to,
-            recorded_at=from_micros(recorded_at),
-            superseded_at=from_micros(superseded_at),
-        ),
-        lifecycle=Lifecycle.from_dict(life),
-        policy=Policy.from_dict(more.get("policy", {})),
-        annotations=Annotations.from_dict(more.get("annotations", {})),
+        provenance=_part(Provenance, more.get("provenance"), origin),
+        time=_part(Times, more.get("time"), time),
+        lifecycle=_part(Lifecycle, more.get("lifecycle"), {"state": state, "importance": importance}),
+        policy=_part(Policy, more.get("policy"), {}),
+        annotations=_part(Annotations, more.get("annotations"), {}),
         links=links[number] if linked else (),
     )
+
+
+def _part(kind: type[_P], more: dict[str, Any] | None, columns: dict[str, Any]) -> _P:
+    """Return a part of a cube from its columns and from what JSON adds to them."""
+    if not more:
+        return kind(**columns)
+    return replace(kind.from_dict(more), **columns)
 
 
 def link_from_row(kind: str, target: bytes, weight: float) -> Link:
