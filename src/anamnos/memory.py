@@ -47,7 +47,7 @@ from anamnos.embed.base import Embedder
 from anamnos.errors import ConfigError, InvalidInput, LimitExceeded, NotFound, StoreError
 from anamnos.index.terms import TERMS_VERSION, TermReader, searchable_text
 from anamnos.ingest.plan import CORRECTED, Origin, Planned, key_of_next, plan
-from anamnos.ingest.readers import find_reader, read_file
+from anamnos.ingest.readers import read_source
 from anamnos.ingest.readers.base import Turn
 from anamnos.ingest.readers.messages import turns_from_messages
 from anamnos.recall.evidence import best_sentence
@@ -194,8 +194,8 @@ class Memory:
         """
         _check_scope(scope)
         path = Path(path)
-        turns = read_file(path, reader=reader)
-        operator = f"{reader or find_reader(path, None)[0].name}/1"
+        name, turns = read_source(path, reader=reader)
+        operator = f"{name}/1"
         origin = Origin(scope, source or str(path.absolute()), operator, _labels(tags))
         return self._remember(turns, origin, whole_source=True, progress=progress)
 
@@ -656,6 +656,8 @@ def _awaited(
 ) -> Callable[Concatenate[AsyncMemory, P], Coroutine[Any, Any, R]]:
     async def call(self: AsyncMemory, /, *args: P.args, **kwargs: P.kwargs) -> R:
         loop = asyncio.get_running_loop()
+        if self._closed:
+            raise StoreError("The memory is closed.", hint="Open the vault again.")
         return await loop.run_in_executor(self._executor, functools.partial(verb, self.memory, *args, **kwargs))
 
     functools.update_wrapper(call, verb)
@@ -678,10 +680,12 @@ class AsyncMemory:
     _executor: ThreadPoolExecutor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._closed = False
         self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="anamnos")
 
     async def close(self) -> None:
         """Wait for the verbs in progress, then let go of the vault."""
+        self._closed = True
         await asyncio.get_running_loop().run_in_executor(None, self._executor.shutdown)
         self.memory.close()
 

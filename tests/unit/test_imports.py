@@ -32,10 +32,6 @@ CONTRACTS = {
     # what a room promises, in its base.py, may be known beside it: an index is derived from any store
     ("index", "anamnos.store.base"),
 }
-KNOWN_OFFENCES = {
-    # the search is handed a recipe whole; it should take channels and BM25 settings, or Recipe move to recall/
-    ("recall/search.py", "anamnos.recipes.base"),
-}
 SUBSTRATES = {"activation", "parametric", "neural", "associative"}
 STRATEGIES = {  # folder -> what its strategies share
     "recall/channels": {"base"},
@@ -104,22 +100,14 @@ def test_every_room_has_a_level() -> None:
 
 
 def test_imports_point_down() -> None:
-    offences = set()
+    offences = []
     for module, here, name in known_pairs():
         there = room(name)
         if there is None or there == here or (here, name) in CONTRACTS:
             continue
         if here == "errors" or there not in LEVEL or LEVEL[there] <= LEVEL[here]:
-            offences.add((module, name))
-    assert (
-        offences - {(module, f"{name}{rest}") for module, name in KNOWN_OFFENCES for rest in ("", ".Recipe")} == set()
-    )
-
-
-def test_the_known_offences_are_still_there() -> None:
-    """When one is mended, it must leave the list above."""
-    for module, name in KNOWN_OFFENCES:
-        assert name in imports(module)
+            offences.append((module, name))
+    assert offences == []
 
 
 def test_nothing_below_imports_the_face() -> None:

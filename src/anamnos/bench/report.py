@@ -48,7 +48,7 @@ def section_name(result: Result) -> str:
         return f"speed-{result['memories']}"
     if kind == "compare":
         return f"compare-{'-'.join(name for name in result['systems'] if name != 'anamnos')}"
-    return f"{kind}-{result['embedder']['id']}"
+    return kind if kind == "install" else f"{kind}-{result['embedder']['id']}"
 
 
 def section(result: Result) -> str:
@@ -153,7 +153,29 @@ def _compare(result: Result) -> str:
     )
 
 
-_SECTIONS: dict[str, Callable[[Result], str]] = {"locomo": _locomo, "speed": _speed, "compare": _compare}
+def _install(result: Result) -> str:
+    rows = [
+        (
+            name,
+            f"{found['packages']}",
+            f"{found['mb_without_bytecode']:,.1f} MB",
+            f"{found['mb']:,.1f} MB",
+            f"{found['import_ms']:.0f} ms",
+            f"{found['install_s']:.0f} s",
+            ", ".join(f"{part} {size:,.1f}" for part, size in found["largest_mb"].items()),
+        )
+        for name, found in ((name, result[name]) for name in ("core", "embed"))
+    ]
+    head = ("what", "packages", "without bytecode", "with", "import of Memory", "installed in", "largest parts, MB")
+    return "\n\n".join(["## Installation", _limits(result), _table(head, rows), _footer(result)])
+
+
+_SECTIONS: dict[str, Callable[[Result], str]] = {
+    "locomo": _locomo,
+    "speed": _speed,
+    "compare": _compare,
+    "install": _install,
+}
 
 
 # --- parts

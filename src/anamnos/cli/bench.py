@@ -117,6 +117,18 @@ def compare(
     _finish(result, as_json, report)
 
 
+@bench.command()
+@_json
+@_report
+def install(as_json: bool, report: Path | None) -> None:
+    """Measure what an installation takes. Uses the network, to install into fresh environments."""
+    from anamnos.bench.install import run_install
+
+    with _progress() as progress:
+        result = run_install(progress)
+    _finish(result, as_json, report)
+
+
 @bench.group()
 def peers() -> None:
     """Install the systems to compare with."""

@@ -20,7 +20,7 @@ def best_sentence(question: str, hits: Sequence[Hit], embedder: Embedder, reader
     """Return the sentence among the first few hits that answers ``question`` best; "" without hits.
 
     Score: cosine of the embeddings, plus the share of the question's terms that the sentence has, halved, less a
-    little for each place of its hit; a question asked back is no answer. Source: ours.
+    little for each place of its hit; a question asked back is taken only where there is nothing else. Source: ours.
     """
     found = [
         (sentence, place)
@@ -36,6 +36,6 @@ def best_sentence(question: str, hits: Sequence[Hit], embedder: Embedder, reader
     def score(number: int) -> float:
         sentence, place = found[number]
         shared = len(wanted & set(reader.terms(sentence).tolist())) / max(len(wanted), 1)
-        return float(np.dot(asked, vectors[number])) + 0.5 * shared - 0.05 * place - 0.3 * sentence.endswith("?")
+        return float(np.dot(asked, vectors[number])) + 0.5 * shared - 0.05 * place - 2.0 * sentence.endswith("?")
 
     return found[max(range(len(found)), key=score)][0]

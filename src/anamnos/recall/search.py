@@ -9,13 +9,14 @@ import numpy as np
 
 from anamnos.cube import MemCube, Scope
 from anamnos.embed.base import Embedder
+from anamnos.errors import ConfigError
 from anamnos.index.base import VectorIndex
 from anamnos.index.space import SpaceIndex
 from anamnos.index.terms import TermReader
 from anamnos.recall.analyse import analyse
 from anamnos.recall.channels.base import Search
 from anamnos.recall.fusion import Fused, best, zsum
-from anamnos.recipes.base import Recipe
+from anamnos.recall.recipe import Recipe
 from anamnos.store.base import Store
 from anamnos.types import ChannelScore, Filter, Hit, Vector, names_state
 
@@ -57,6 +58,7 @@ class Recaller:
             vector = self.embedder.embed([cue.dense_text])[0]
         with space.lock:
             space.catch_up()
+            self._check_embedder()
             self.vectors.catch_up()
             mask = space.in_scope(scope)
             candidates = mask
@@ -70,6 +72,15 @@ class Recaller:
             fused = zsum(self.recipe.channels, search)
             docs = best(fused.total, candidates, top_k)
             return self._hits(docs.tolist(), search, fused)
+
+    def _check_embedder(self) -> None:
+        """Refuse to compare with vectors that another client has replaced by those of another embedder."""
+        held = self.store.embedder()
+        if held is not None and held.id != self.embedder.id:
+            raise ConfigError(
+                f"This vault now holds vectors of {held.id}, no longer of {self.embedder.id}.",
+                hint="Open the vault again.",
+            )
 
     def neighbours(self, hit: Hit) -> list[MemCube]:
         """Return the memories right before and right after a hit in its session."""

@@ -1,6 +1,6 @@
 """Named compositions of strategies: parts and settings, no logic."""
 
-from anamnos.recipes.base import Recipe
+from anamnos.recall.recipe import Recipe
 from anamnos.recipes.zsum_balanced import ZSUM_BALANCED
 from anamnos.recipes.zsum_v1 import ZSUM_V1
 

@@ -4,7 +4,7 @@ from anamnos.recall.channels.dense import DenseChannel
 from anamnos.recall.channels.keyword import KeywordChannel
 from anamnos.recall.channels.speaker import SpeakerChannel
 from anamnos.recall.fusion import WeightedChannel
-from anamnos.recipes.base import Recipe
+from anamnos.recall.recipe import Recipe
 
 ZSUM_V1 = Recipe(
     name="zsum-v1",

@@ -143,7 +143,7 @@ class SqliteStore:
         with self._write_lock, self._errors():
             db = self._open_writer()
             if self._to_scrub:
-                self.scrub()
+                self._scrub(0)
             db.execute("BEGIN IMMEDIATE")
             try:
                 tx = SqliteTransaction(db)
@@ -158,9 +158,12 @@ class SqliteStore:
             self._to_scrub = self._to_scrub or tx.erased
 
     def scrub(self) -> bool:
+        return self._scrub(_SCRUB_S)
+
+    def _scrub(self, wait_s: float) -> bool:
         with self._write_lock, self._errors():
             db = self._open_writer()
-            db.set_busy_timeout(round(_SCRUB_S * 1000))  # a reader in another process may hold the log for long
+            db.set_busy_timeout(round(wait_s * 1000))  # a reader in another process may hold the log for long
             try:
                 busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]  # type: ignore[index]
             finally:

@@ -48,13 +48,17 @@ def set_up(name: str, folder: Path) -> dict[str, str]:
     wanted = peer(name)
     if not interpreter(folder).exists():
         venv.create(folder, with_pip=True)
-    pip = [str(interpreter(folder)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    source = _own_source()
-    calls = [*wanted.installs, (f"{source}[embed]",), ("--no-deps", "--force-reinstall", source)]
-    for call in calls:
-        if subprocess.run([*pip, *call], stdout=2, check=False).returncode:  # noqa: S603  (pip, with fixed arguments)
-            raise AnamnosError(f"pip could not install {' '.join(call)}.", hint="What it said is above.")
+    source = own_source()
+    for call in (*wanted.installs, (f"{source}[embed]",), ("--no-deps", "--force-reinstall", source)):
+        pip_install(folder, call)
     return versions(folder, ("anamnos", *(_bare(word) for call in wanted.installs for word in call if word[0] != "-")))
+
+
+def pip_install(folder: Path, what: tuple[str, ...]) -> None:
+    """Have the pip of an environment install something. Raises: AnamnosError if it fails."""
+    pip = [str(interpreter(folder)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if subprocess.run([*pip, *what], stdout=2, check=False).returncode:  # noqa: S603  (pip, with fixed arguments)
+        raise AnamnosError(f"pip could not install {' '.join(what)}.", hint="What it said is above.")
 
 
 def check_set_up(name: str, folder: Path) -> None:
@@ -80,7 +84,7 @@ def versions(folder: Path, packages: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _own_source() -> str:
+def own_source() -> str:
     """Return what pip installs this very Anamnos from: its source tree, else its version."""
     root = Path(anamnos.__file__).parents[2]
     return str(root) if (root / "pyproject.toml").exists() else f"anamnos=={anamnos.__version__}"

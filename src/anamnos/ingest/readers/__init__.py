@@ -17,7 +17,7 @@ from anamnos.ingest.readers.realtalk import RealtalkReader
 from anamnos.ingest.readers.text import TextReader
 from anamnos.ingest.readers.turns import checked
 
-__all__ = ["READERS", "Reader", "Turn", "find_reader", "read_file", "turns_from_messages"]
+__all__ = ["READERS", "Reader", "Turn", "find_reader", "read_file", "read_source", "turns_from_messages"]
 
 READERS: tuple[Reader, ...] = (
     LocomoReader(),
@@ -37,12 +37,17 @@ def read_file(path: Path | str, *, reader: str | None = None, max_bytes: int = M
     reader  the format's name, or None to find it by the file's suffix and content
     Raises: InvalidInput naming the file and the place; LimitExceeded if it has more than ``max_bytes``.
     """
+    return read_source(path, reader=reader, max_bytes=max_bytes)[1]
+
+
+def read_source(path: Path | str, *, reader: str | None = None, max_bytes: int = MAX_BYTES) -> tuple[str, list[Turn]]:
+    """Return the name of the reader that reads a file, and the turns, as ``read_file`` does."""
     path = Path(path)
     found, data = find_reader(path, reader, max_bytes=max_bytes)
     turns = checked(found.read(path, data), str(path))
     if not turns:
         raise InvalidInput(f"{path} holds no words to remember.")
-    return turns
+    return found.name, turns
 
 
 def find_reader(path: Path, name: str | None = None, *, max_bytes: int = MAX_BYTES) -> tuple[Reader, Any]:
