@@ -266,7 +266,6 @@ def test_vectors_of_a_broken_embedder_are_not_stored(memory: Memory, tmp_path: P
 # --- places that cannot be written
 
 
-@pytest.mark.xfail(reason="config._from_file lets NotADirectoryError through", raises=NotADirectoryError)
 @pytest.mark.parametrize("below", [".", "vault", "deep/vault"])
 def test_a_vault_under_a_file_is_refused(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("precious")

@@ -297,7 +297,6 @@ def test_the_evidence_is_a_sentence_of_the_memories(memory: Memory) -> None:
     assert best_sentence("anything", [], memory.embedder, memory._reader) == ""
 
 
-@pytest.mark.xfail(reason="the same words have cosine 1, which outweighs the 0.3 that a question mark costs")
 def test_a_question_asked_back_is_no_evidence(memory: Memory) -> None:
     memory.add("I moved in May. The key is under the blue pot. Do not tell anyone.", ANN)
     memory.add("Where is the key?", ANN)
