@@ -164,7 +164,7 @@ def forgotten(report: Report, memory: Memory) -> None:
     before = places(cube.text)
     receipt = memory.delete(cube.id, SCOPE)
     after = places(cube.text)
-    report.say(f"In the bytes of all files: {before} places before, {after} places after ({receipt.state}).")
+    report.say(f"In the bytes of all files: before {before}, after {after} times ({receipt.state}).")
     report.promise("the deleted message is in 0 places", before > 0 and after == 0)
     hits = memory.search(question["question"], SCOPE, top_k=DEPTH)
     report.promise("no search finds it", cube.id not in [hit.id for hit in hits])

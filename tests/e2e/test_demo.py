@@ -26,7 +26,7 @@ def test_the_walk_keeps_all_its_promises(tmp_path: Path) -> None:
     done = run(cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "killed in the middle" in done.stdout
-    assert "0 places after" in done.stdout
+    assert "after 0 times" in done.stdout
     assert "recall@10" in done.stdout
     assert "\x1b" not in done.stdout  # no colours in a pipe
     assert done.stderr == ""

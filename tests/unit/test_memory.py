@@ -538,11 +538,15 @@ def test_reembed_by_name_is_remembered(tmp_path: Path) -> None:
         assert memory.embedder.id == "hashing-384-v1"
 
 
-def test_a_client_with_the_old_embedder_cannot_write_after_the_switch(tmp_path: Path) -> None:
+def test_a_client_with_the_old_embedder_is_told_of_the_switch(tmp_path: Path) -> None:
     with Memory(tmp_path, embedder="hashing") as one, Memory(tmp_path, embedder="hashing") as other:
         (cube_id,) = one.add("one", ANN).ids
         one.reembed(HashingEmbedder(64))
-        for verb in (lambda: other.add("two", ANN), lambda: other.update(cube_id, ANN, content="uno")):
+        for verb in (
+            lambda: other.add("two", ANN),
+            lambda: other.update(cube_id, ANN, content="uno"),
+            lambda: other.search("one", ANN),
+        ):
             with pytest.raises(ConfigError, match="hashing-64-v1") as failure:
                 verb()
             assert "again" in failure.value.hint
