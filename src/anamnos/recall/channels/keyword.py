@@ -46,5 +46,5 @@ class KeywordChannel:
 
 def _holds(docs: NDArray[np.int32], doc: int) -> bool:
     """Return whether ``doc`` is among ascending ``docs``."""
-    place = int(np.searchsorted(docs, doc))
+    place = int(docs.searchsorted(doc))
     return place < len(docs) and int(docs[place]) == doc
