@@ -502,8 +502,9 @@ class Memory:
         if said_now is not None:  # after planning: the same words at another moment are the same memory
             planned = [_said_at(item, said_now) for item in planned]
         receipt = Receipt((), (), self.vault.store.sequence())
-        for start in range(0, len(planned), self.settings.batch_size):
-            batch = planned[start : start + self.settings.batch_size]
+        size = self.settings.batch_size if whole_source else max(len(planned), 1)  # one add is one transaction
+        for start in range(0, len(planned), size):
+            batch = planned[start : start + size]
             part = self._write(self._ops(batch))
             receipt = _merge(receipt, batch, part)
             if progress:

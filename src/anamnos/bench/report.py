@@ -187,6 +187,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _limits(result: Result) -> str:
+    if not result["limits"]:
+        return "No limits are set for this embedder."
     rows = [
         (
             limit["name"],

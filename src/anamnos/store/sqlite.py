@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,8 +20,8 @@ import apsw
 import numpy as np
 from numpy.typing import NDArray
 
-from anamnos.cube import CubeId, Link, MemCube, Scope, Substrate
-from anamnos.errors import AnamnosError, Busy, ConfigError, Conflict, Corrupt, InvalidInput, MigrationNeeded, StoreError
+from anamnos.cube import CubeId, MemCube, Scope
+from anamnos.errors import AnamnosError, Busy, Conflict, Corrupt, InvalidInput, MigrationNeeded, StoreError
 from anamnos.store import sqlite_vfs
 from anamnos.store.base import EmbedderInfo, Outline, Rows
 from anamnos.store.migrations import MIGRATIONS, SCHEMA_VERSION
@@ -33,10 +32,8 @@ from anamnos.store.sqlite_rows import (
     cube_from_row,
     id_bytes,
     id_text,
-    link_from_row,
-    micros,
-    more_json,
 )
+from anamnos.store.sqlite_write import SqliteTransaction, read_links
 from anamnos.types import Change, Derived, Filter, fold
 
 APPLICATION_ID = 0x414E414D  # "ANAM": tells a vault from any other SQLite file
@@ -271,7 +268,7 @@ class SqliteStore:
                 return self._cubes(condition, values, tail, db=reader)
         sql = f"SELECT {CUBE_COLUMNS} FROM {CUBE_TABLES} WHERE {condition} {tail}"
         rows: Any = db.execute(sql, values).fetchall()
-        links = {row[0]: _links(db, row[0]) for row in rows if row[18]}
+        links = {row[0]: read_links(db, row[0]) for row in rows if row[18]}
         return [cube_from_row(row, links) for row in rows]
 
     # --- the feed for indexes
@@ -483,184 +480,6 @@ class SqliteStore:
             raise StoreError(f"The store failed: {type(exc).__name__}: {exc}.", hint="Run: anamnos verify") from exc
 
 
-class SqliteTransaction:
-    """One write in progress. See ``anamnos.store.base.Transaction``."""
-
-    def __init__(self, db: apsw.Connection) -> None:
-        self.db = db
-        self.erased = False
-        self._erased_names: set[tuple[str, str, int]] = set()
-        self._scopes: dict[Scope, int] = {}
-        self._origins: dict[tuple[str | None, str | None], int] = {}
-        self._embedder: tuple[int, str, int] | None = None
-
-    def current(self, cube_id: CubeId) -> MemCube | None:
-        return self._one("c.id = ? AND c.current", (id_bytes(cube_id),))
-
-    def version(self, cube_id: CubeId, version: int) -> MemCube | None:
-        return self._one("c.id = ? AND c.version = ?", (id_bytes(cube_id), version))
-
-    def _one(self, condition: str, values: Sequence[Any]) -> MemCube | None:
-        row = self.db.execute(f"SELECT {CUBE_COLUMNS} FROM {CUBE_TABLES} WHERE {condition}", values).fetchone()
-        return None if row is None else cube_from_row(row, {row[0]: _links(self.db, row[0])})
-
-    def find(self, key: bytes) -> CubeId | None:
-        cube_id = self.db.execute("SELECT id FROM cubes WHERE key = ? AND current", (key,)).get
-        return None if cube_id is None else id_text(cube_id)
-
-    def dependents(self, cube_id: CubeId) -> builtins.list[CubeId]:
-        rows = self.db.execute(
-            "SELECT DISTINCT c.id FROM derivations d JOIN cubes c USING (row) WHERE d.source = ? ORDER BY c.id",
-            (id_bytes(cube_id),),
-        )
-        return [id_text(other) for (other,) in rows]
-
-    def insert(self, cube: MemCube, derived: Derived | None, key: bytes) -> None:
-        content = cube.content if isinstance(cube.content, str) else cube.content.sha256
-        life, origin = cube.lifecycle, cube.provenance
-        self.db.execute(
-            "INSERT INTO cubes VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                id_bytes(cube.id),
-                cube.version,
-                int(cube.time.superseded_at is None),
-                self._scope_number(cube.scope),
-                self._origin_number(origin.source, origin.operator),
-                str(cube.substrate),
-                str(cube.role),
-                str(life.state),
-                micros(cube.time.created_at),
-                micros(cube.time.recorded_at),
-                micros(cube.time.superseded_at),
-                origin.actor,
-                life.importance,
-                origin.trust,
-                key or None,
-                int(bool(cube.links)),
-                content,
-                None if derived is None else derived.terms.astype("<u4").tobytes(),
-                more_json(cube),
-            ),
-        )
-        row = self.db.last_insert_rowid()
-        for place, link in enumerate(cube.links):
-            self.db.execute(
-                "INSERT INTO links VALUES (?, ?, ?, ?, ?)",
-                (row, place, str(link.kind), id_bytes(link.target), link.weight),
-            )
-        for source in origin.derived_from:
-            self.db.execute("INSERT OR IGNORE INTO derivations VALUES (?, ?)", (row, id_bytes(source)))
-        if cube.substrate is Substrate.TEXT and cube.time.superseded_at is None:
-            self.db.execute("INSERT INTO trigrams (rowid, content) VALUES (?, ?)", (row, content))
-        if derived is not None and derived.vector is not None:
-            self._put_own_vector(row, derived)
-        self._note(0, row, id_bytes(cube.id))
-
-    def retire(self, cube_id: CubeId, at: datetime) -> None:
-        row, content, substrate = self.db.execute(
-            "SELECT row, content, substrate FROM cubes WHERE id = ? AND current", (id_bytes(cube_id),)
-        ).fetchone()  # type: ignore[misc]
-        self._take_out_trigrams(row, content, substrate)
-        self.db.execute("UPDATE cubes SET current = 0, superseded_at = ? WHERE row = ?", (micros(at), row))
-        self._note(1, row, id_bytes(cube_id))
-
-    def erase(self, cube_id: CubeId) -> None:
-        rows: Any = self.db.execute(
-            "SELECT row, content, substrate, current, scope, origin FROM cubes WHERE id = ?", (id_bytes(cube_id),)
-        ).fetchall()
-        for row, content, substrate, current, scope, origin in rows:
-            self._erased_names |= {("scopes", "scope", scope), ("origins", "origin", origin)}
-            if current:
-                self._take_out_trigrams(row, content, substrate)
-            self.db.execute("DELETE FROM cubes WHERE row = ?", (row,))
-            self._note(2, row, id_bytes(cube_id))
-        self.db.execute(
-            "UPDATE cubes SET linked = EXISTS (SELECT 1 FROM links l WHERE l.row = cubes.row AND l.target != ?1)"
-            " WHERE row IN (SELECT row FROM links WHERE target = ?1)",
-            (id_bytes(cube_id),),
-        )
-        self.db.execute("DELETE FROM links WHERE target = ?", (id_bytes(cube_id),))
-        self.erased = True
-
-    def forget_unused_names(self) -> None:
-        """Remove the names of scopes and sources in which nothing is left."""
-        for table, column, number in self._erased_names:
-            unused = f"NOT EXISTS (SELECT 1 FROM cubes c WHERE c.{column} = {table}.{column})"
-            self.db.execute(f"DELETE FROM {table} WHERE {column} = ? AND {unused}", (number,))
-
-    def put_vector(self, row: int, vector: NDArray[np.float32], info: EmbedderInfo) -> None:
-        if vector.shape != (info.dim,):
-            raise ConfigError(f"A vector of shape {vector.shape} is not one of {info.id} with {info.dim} dimensions.")
-        self.db.execute("DELETE FROM vectors WHERE row = ? AND embedder = ?", (row, self.embedder_number(info)))
-        self.db.execute(
-            "INSERT INTO vectors VALUES (?, ?, ?, ?)",
-            (row, self.embedder_number(info), info.dim, np.ascontiguousarray(vector, dtype="<f4").tobytes()),
-        )
-
-    def embedder_number(self, info: EmbedderInfo) -> int:
-        self.db.execute(
-            "INSERT OR IGNORE INTO embedders (id, dim, in_use) VALUES (?, ?, NOT EXISTS (SELECT 1 FROM embedders))",
-            (info.id, info.dim),
-        )
-        number, dim = self.db.execute("SELECT embedder, dim FROM embedders WHERE id = ?", (info.id,)).fetchone()  # type: ignore[misc]
-        if dim != info.dim:
-            raise ConfigError(f"This vault knows {info.id} with {dim} dimensions, not with {info.dim}.")
-        return int(number)
-
-    def _put_own_vector(self, row: int, derived: Derived) -> None:
-        if self._embedder is None:
-            found = self.db.execute("SELECT embedder, id, dim FROM embedders WHERE in_use").fetchone()
-            if found is None:
-                raise ConfigError("The store has no embedder yet.", hint="Call use_embedder first.")
-            self._embedder = found
-        number, name, dim = self._embedder
-        vector = derived.vector
-        if vector is None or vector.shape != (dim,) or derived.embedder not in (None, name):
-            raise ConfigError(
-                f"A vector of {derived.embedder or 'another embedder'} does not fit this vault, which holds vectors"
-                f" of {name} with {dim} dimensions.",
-                hint="Open the vault again with its own embedder, or change it with: anamnos reembed",
-            )
-        self.db.execute(
-            "INSERT INTO vectors VALUES (?, ?, ?, ?)",
-            (row, number, dim, np.ascontiguousarray(vector, dtype="<f4").tobytes()),
-        )
-
-    def _take_out_trigrams(self, row: int, content: str, substrate: str) -> None:
-        if substrate == Substrate.TEXT:
-            self.db.execute("INSERT INTO trigrams (trigrams, rowid, content) VALUES ('delete', ?, ?)", (row, content))
-
-    def _note(self, kind: int, row: int, cube_id: bytes) -> None:
-        self.db.execute("INSERT INTO changes (kind, row, id) VALUES (?, ?, ?)", (kind, row, cube_id))
-
-    def _scope_number(self, scope: Scope) -> int:
-        if scope not in self._scopes:
-            name = (scope.tenant, scope.user, scope.agent, scope.session)
-            number = self.db.execute(
-                "SELECT scope FROM scopes WHERE tenant = ? AND ifnull(user, '') = ifnull(?, '')"
-                " AND ifnull(agent, '') = ifnull(?, '') AND ifnull(session, '') = ifnull(?, '')",
-                name,
-            ).get
-            if number is None:
-                self.db.execute("INSERT INTO scopes (tenant, user, agent, session) VALUES (?, ?, ?, ?)", name)
-                number = self.db.last_insert_rowid()
-            self._scopes[scope] = number
-        return self._scopes[scope]
-
-    def _origin_number(self, source: str | None, operator: str | None) -> int:
-        if (source, operator) not in self._origins:
-            number = self.db.execute(
-                "SELECT origin FROM origins WHERE ifnull(source, '') = ifnull(?, '')"
-                " AND ifnull(operator, '') = ifnull(?, '')",
-                (source, operator),
-            ).get
-            if number is None:
-                self.db.execute("INSERT INTO origins (source, operator) VALUES (?, ?)", (source, operator))
-                number = self.db.last_insert_rowid()
-            self._origins[source, operator] = number
-        return self._origins[source, operator]
-
-
 _CHECKS = {
     "memories have several current versions": (
         "SELECT count(*) FROM (SELECT id FROM cubes WHERE current GROUP BY id HAVING count(*) > 1)"
@@ -683,11 +502,6 @@ _CHECKS = {
         "SELECT count(*) FROM links l WHERE NOT EXISTS (SELECT 1 FROM cubes c WHERE c.id = l.target)"
     ),
 }
-
-
-def _links(db: apsw.Connection, row: int) -> tuple[Link, ...]:
-    rows = db.execute("SELECT kind, target, weight FROM links WHERE row = ? ORDER BY place", (row,))
-    return tuple(link_from_row(*link) for link in rows)
 
 
 def _fold_in(*values: apsw.SQLiteValue) -> bool:
