@@ -221,7 +221,7 @@ class ExactIndex:
     def gather(self, rows: Rows) -> NDArray[np.float32]:
         out = np.zeros((len(rows), self.info.dim), dtype=np.float32)
         if len(rows):
-            vectors = self._mapped(int(rows.max()) + 1)
+            vectors = self._mapped(int(np.max(rows)) + 1)
             here = rows < len(vectors)
             out[here] = vectors[rows[here]]
         return out
