@@ -37,7 +37,7 @@ class Settings:
     embedder: str = "auto"
     model_dir: str = ""
     embedder_api_key: str = ""
-    recipe: str = "zsum-balanced"
+    recipe: str = "zsum-v2"
     max_text_chars: int = 1_000_000
     busy_timeout_s: float = 60.0
     batch_size: int = 256

@@ -350,7 +350,7 @@ def test_an_update_is_found_by_its_new_words_only(memory: Memory) -> None:
     assert texts(memory, filter=where(contains="boat")) == []
     assert texts(memory, filter=where(contains="BICYCLE")) == ["A bicycle stands outside."]
     (hit,) = memory.search("boat", ANN)
-    assert hit.channels["keyword.turn"].raw == 0
+    assert hit.channels["keyword.spread"].raw == 0
 
 
 def test_an_expected_version_guards_an_update(memory: Memory) -> None:
@@ -707,8 +707,8 @@ def test_everything_derived_can_be_made_again(memory: Memory, tmp_path: Path) ->
     memory.rebuild_index()
     assert memory.verify() == []
     after = [h.to_dict() for h in memory.search("second words of Ann", ANN)]
-    assert [h["channels"]["keyword.turn"] for h in sorted(after, key=lambda h: h["id"])] == [
-        h["channels"]["keyword.turn"] for h in sorted(before, key=lambda h: h["id"])
+    assert [h["channels"]["keyword.spread"] for h in sorted(after, key=lambda h: h["id"])] == [
+        h["channels"]["keyword.spread"] for h in sorted(before, key=lambda h: h["id"])
     ]
 
 

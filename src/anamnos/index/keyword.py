@@ -1,6 +1,6 @@
-"""BM25 over one user's memories at three grain sizes: the turn, the turn with its neighbours, the session.
+"""BM25 over one user's memories at several grain sizes: the turn, the turn with those around it, the session.
 
-All three come from the same postings of turns, so that nothing but turns is stored. The statistics (number of
+All come from the same postings of turns, so that nothing but turns is stored. The statistics (number of
 documents, their frequency, their mean length) are those of the scope that is searched, so that what others
 remember never moves a score.
 Source: Okapi BM25 with idf = ln(1 + (N - df + 0.5) / (df + 0.5)), Robertson and Zaragoza (2009), eq. 3.15.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from anamnos.index.space import Postings, Sizes, SpaceIndex
 
 Scores = NDArray[np.float32]
-GRAINS = ("turn", "window", "session")
+Grain = Literal["turn", "window", "spread", "session"]
 
 
 @dataclass(frozen=True)
@@ -37,40 +38,46 @@ class Bm25:
         terms: Mapping[int, int],
         postings: Mapping[int, Postings],
         mask: NDArray[np.bool_],
-    ) -> dict[str, Scores]:
-        """Return, per grain, the BM25 score of each document of ``space``: (n,) float32, 0 outside ``mask``.
+        grain: Grain,
+    ) -> Scores:
+        """Return the BM25 score of each document of ``space`` at a grain: (n,) float32, 0 outside ``mask``.
 
         terms     term -> how often the cue has it
         postings  term -> the documents of ``space`` that hold it, and how often
         mask      (n,) bool: the documents of the searched scope; whole sessions
         """
-        n = len(space)
-        out = {grain: np.zeros(n, dtype=np.float32) for grain in GRAINS}
+        scores = np.zeros(space.groups if grain == "session" else len(space), dtype=np.float32)
         if not mask.any():
-            return out
-        sizes = space.sizes(mask)
-        session_scores = np.zeros(space.groups, dtype=np.float32)
+            return np.zeros(len(space), dtype=np.float32)
+        sizes = space.sizes(grain, mask)
         for term, times in terms.items():
-            docs, found = postings[term]
-            keep = mask[docs]
-            docs, found = docs[keep], found[keep]
+            held, counted = postings[term]
+            keep = mask[held]
+            docs: NDArray[np.integer] = held[keep]
+            found = counted[keep]
             if not len(docs):
                 continue
-            self._add(out["turn"], docs, found, sizes["turn"], times)
-            near = np.concatenate([docs, space.before[docs], space.after[docs]])
-            weight = np.concatenate([found, found, found])
-            there = near >= 0
-            self._add(out["window"], *_sum(near[there], weight[there], n), sizes["window"], times)
-            whole = _sum(space.group[docs], found, space.groups)
-            self._add(session_scores, *whole, sizes["session"], times)
-        out["session"] = np.where(mask, session_scores[space.group], np.float32(0))
-        return out
+            holding = len(docs)
+            if grain == "session":
+                docs, found = _sum(space.group[docs], found, len(scores))
+                holding = len(docs)
+            elif grain != "turn":
+                docs, found = _sum(*space.around(docs, found, grain), len(scores))
+                holding = len(docs) if grain == "window" else holding  # a word far away makes it no less rare
+            self._add(scores, docs, found, holding, sizes, times)
+        return np.where(mask, scores[space.group], np.float32(0)) if grain == "session" else scores
 
     def _add(
-        self, scores: Scores, docs: NDArray[np.integer], found: NDArray[np.float32], sizes: Sizes, times: int
+        self,
+        scores: Scores,
+        docs: NDArray[np.integer],
+        found: NDArray[np.float32],
+        holding: int,
+        sizes: Sizes,
+        times: int,
     ) -> None:
-        """Add one term's part to ``scores``: it occurs ``found`` times in ``docs``, and ``times`` in the cue."""
-        idf = np.log(1 + (sizes.count - len(docs) + 0.5) / (len(docs) + 0.5))
+        """Add one term's part to ``scores``: ``holding`` documents have it, and the cue ``times``."""
+        idf = np.log(1 + (sizes.count - holding + 0.5) / (holding + 0.5))
         norm = self.k1 * (1 - self.b + self.b * sizes.length[docs] / sizes.mean)
         scores[docs] += (times * idf * (self.k1 + 1)) * found / (found + norm)
 

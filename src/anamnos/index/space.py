@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from anamnos.cube import CubeId, Scope
 from anamnos.index.base import VectorIndex
-from anamnos.index.terms import CHAT_ROLES
+from anamnos.index.terms import CHAT_ROLES, FIRST_WORD_TERM, Mark
 from anamnos.store.base import Outline, Rows, Store
 
 Docs = NDArray[np.intp]
 Postings = tuple[NDArray[np.int32], NDArray[np.float32]]
 _FEW = 64  # so many new memories are linked to their neighbours one by one
 _CHUNK = 4_096
+REACH = 4  # how far a word is heard: so many turns before and after its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class SpaceIndex:
     group         number of the session that it belongs to; a memory without a session is its own group
     before, after the neighbours in the session, in order of time; -1 at its ends
     length        number of index terms
+    created       when it was said: microseconds since 1970, the least int64 where unknown
     actor         number of who said it, -1 for nobody; ``actors`` has the names
     """
 
@@ -60,7 +62,8 @@ class SpaceIndex:
         self.lock = threading.RLock()
         self.actors: list[str] = []
         self._applied = 0
-        self._sizes: dict[str, Sizes] | None = None  # of all that is alive, until something changes
+        self._sizes: dict[str, Sizes] = {}  # of all that is alive, until something changes
+        self._marks: dict[Mark, NDArray[np.float32]] = {}
         self._load()
 
     def __len__(self) -> int:
@@ -76,7 +79,7 @@ class SpaceIndex:
                 return
             written: set[int] = set()
             gone: set[int] = set()
-            self._sizes = None
+            self._sizes, self._marks = {}, {}
             while changes := self.store.changes(self._applied):
                 for change in changes:
                     (written if change.kind == "written" else gone).add(change.row)
@@ -89,7 +92,7 @@ class SpaceIndex:
                 self._load()
 
     def _load(self) -> None:
-        self._sizes = None
+        self._sizes, self._marks = {}, {}
         self._applied = self.store.sequence()  # before the outline: what is written between is applied twice at most
         self.rows: Rows = np.empty(0, dtype=np.int64)
         self.alive = np.empty(0, dtype=bool)
@@ -103,7 +106,7 @@ class SpaceIndex:
         self._number_of_scope: dict[Scope, int] = {}
         self.groups = 0
         self._order = np.empty((0, 2), dtype=np.uint64)
-        self._created = np.empty(0, dtype=np.int64)
+        self.created = np.empty(0, dtype=np.int64)
         self._window_norm = np.empty(0, dtype=np.float32)  # 0: not computed yet
         self._group_of_scope: dict[int, int] = {}
         self._last_of_group: dict[int, int] = {}
@@ -132,7 +135,7 @@ class SpaceIndex:
         if not count:
             return
         terms = [np.frombuffer(data, dtype="<u4") for data in new.terms]
-        lengths = np.array([len(t) for t in terms], dtype=np.float32)
+        lengths = np.array([np.count_nonzero(t >= FIRST_WORD_TERM) for t in terms], dtype=np.float32)
         own = {number: self._scope_number(name) for number, name in new.names.items()}
         new_scopes = np.array([own[number] for number in new.scopes.tolist()], dtype=np.int64)
         self.rows = np.concatenate([self.rows, new.rows])
@@ -142,7 +145,7 @@ class SpaceIndex:
         self.actor = np.concatenate([self.actor, self._actor_numbers(new)])
         self.group = np.concatenate([self.group, self._group_numbers(new_scopes)])
         self._order = np.concatenate([self._order, new.order])
-        self._created = np.concatenate([self._created, new.created])
+        self.created = np.concatenate([self.created, new.created])
         blank = np.full(count, -1, dtype=np.int32)
         self.before = np.concatenate([self.before, blank])
         self.after = np.concatenate([self.after, blank])
@@ -216,11 +219,11 @@ class SpaceIndex:
             self._last_of_group[group] = doc
 
     def _sort_key(self, doc: int) -> tuple[int, int, int]:
-        return int(self._created[doc]), int(self._order[doc, 0]), int(self._order[doc, 1])
+        return int(self.created[doc]), int(self._order[doc, 0]), int(self._order[doc, 1])
 
     def _link_all(self) -> None:
         docs = np.flatnonzero(self.alive)
-        keys = (self._order[docs, 1], self._order[docs, 0], self._created[docs], self.group[docs])
+        keys = (self._order[docs, 1], self._order[docs, 0], self.created[docs], self.group[docs])
         docs = docs[np.lexsort(keys)].astype(np.int32)
         groups = self.group[docs]
         together = groups[1:] == groups[:-1]
@@ -300,24 +303,59 @@ class SpaceIndex:
         living = self.alive[docs]
         return docs[living], counts[living]
 
-    def sizes(self, mask: NDArray[np.bool_]) -> dict[str, Sizes]:
-        """Return the sizes of turns, windows (a turn with its neighbours) and sessions inside ``mask``: (n,) bool."""
+    def mark(self, mark: Mark) -> NDArray[np.float32]:
+        """Return how often each document has a mark: (n,) float32."""
+        if mark not in self._marks:
+            found = np.zeros(len(self), dtype=np.float32)
+            docs, counts = self.postings(mark)
+            found[docs] = counts
+            self._marks[mark] = found
+        return self._marks[mark]
+
+    def sizes(self, grain: str, mask: NDArray[np.bool_]) -> Sizes:
+        """Return the sizes of the documents of a grain inside ``mask``: (n,) bool.
+
+        grain  turn; window: with both neighbours; spread: with those up to ``REACH`` away, ever lighter; session
+        """
         whole = np.array_equal(mask, self.alive)
-        if whole and self._sizes is not None:
-            return self._sizes
+        if whole and grain in self._sizes:
+            return self._sizes[grain]
         turn = np.where(mask, self.length, np.float32(0))
-        padded = np.append(turn, np.float32(0))  # neighbour -1 has length 0
-        window = np.where(mask, turn + padded[self.before] + padded[self.after], np.float32(0))
-        session = np.bincount(self.group, weights=turn, minlength=self.groups).astype(np.float32)
-        sessions = int(np.count_nonzero(np.bincount(self.group[mask], minlength=self.groups)))
-        count = int(np.count_nonzero(mask))
-        sizes = {
-            grain: Sizes(length, of, max(float(length.sum(dtype=np.float64)) / max(of, 1), 1e-9))
-            for grain, length, of in (("turn", turn, count), ("window", window, count), ("session", session, sessions))
-        }
+        of = int(np.count_nonzero(mask))
+        if grain == "session":
+            length = np.bincount(self.group, weights=turn, minlength=self.groups).astype(np.float32)
+            of = int(np.count_nonzero(np.bincount(self.group[mask], minlength=self.groups)))
+        elif grain == "turn":
+            length = turn
+        else:
+            docs, weights = self.around(np.arange(len(self)), turn, grain)
+            length = np.bincount(docs, weights=weights, minlength=len(self)).astype(np.float32)
+            length[~mask] = 0
+        sizes = Sizes(length, of, max(float(length.sum(dtype=np.float64)) / max(of, 1), 1e-9))
         if whole:
-            self._sizes = sizes
+            self._sizes[grain] = sizes
         return sizes
+
+    def around(
+        self, docs: NDArray[np.integer], weights: NDArray[np.float32], grain: str
+    ) -> tuple[NDArray[np.integer], NDArray[np.float32]]:
+        """Return ``docs`` and the documents around them in their sessions, with the weight that each passes on.
+
+        window  the two neighbours, with the full weight
+        spread  up to ``REACH`` on either side: to those after it, which may answer it, 0.6 of the weight per step;
+                to those before it 0.4
+        """
+        reach, ahead, back = (1, 1.0, 1.0) if grain == "window" else (REACH, 0.6, 0.4)
+        found, passed = [docs], [weights]
+        for neighbour, factor in ((self.after, ahead), (self.before, back)):
+            place, weight = docs, weights
+            for _ in range(reach):
+                place = neighbour[place]
+                there = place >= 0
+                place, weight = place[there], weight[there] * np.float32(factor)
+                found.append(place)
+                passed.append(weight)
+        return np.concatenate(found), np.concatenate(passed)
 
     # --- views
 

@@ -8,9 +8,11 @@ Source: spec of zsum-v1 with the measured gains of stems and irregular verbs (ou
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import zlib
+from enum import IntEnum
 
 import apsw
 import numpy as np
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 
 from anamnos.cube import MemCube
 
-TERMS_VERSION = "porter-1"
+TERMS_VERSION = "porter-2"
 """Changes whenever the terms of some text change; a vault made with another one is indexed anew."""
 
 _STOP_WORDS = frozenset(
@@ -264,6 +266,44 @@ def searchable_text(cube: MemCube) -> str:
     return cube.text if actor is None or actor.casefold() in CHAT_ROLES else f"{actor}: {cube.text}"
 
 
+class Mark(IntEnum):
+    """Terms that no word has: what else recall wants to know of a text. They follow its words and are no part of
+    its length.
+
+    QUESTION      it asks something: once
+    TIME_WORD     it names a day, a month, a year, or a time seen from now ("yesterday", "last week"): once
+    FIRST_PERSON  its speaker speaks of themself: four times the number of I, me, my, we … over the square root of
+                  its words, rounded
+    """
+
+    QUESTION = 1
+    TIME_WORD = 2
+    FIRST_PERSON = 3
+
+
+FIRST_WORD_TERM = 16
+"""Terms below are marks."""
+
+_FIRST_PERSON = re.compile(r"\b(?:i|me|my|mine|we|us|our)\b", re.IGNORECASE)
+_TIME_WORD = re.compile(
+    r"\b(?:yesterday|today|tonight|tomorrow|last|next|ago|recently|this (?:morning|week|weekend|month|year)|weeks?"
+    r"|weekend|(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|may|june|july|august"
+    r"|september|october|november|december|\d{4})\b",
+    re.IGNORECASE,
+)
+
+
+def marks(text: str) -> list[int]:
+    """Return the marks of a text.
+
+    >>> marks("Did you see my hat last week?") == [Mark.QUESTION, Mark.TIME_WORD, Mark.FIRST_PERSON]
+    True
+    """
+    personal = len(_FIRST_PERSON.findall(text)) / math.sqrt(1 + len(text.split()))
+    found = [Mark.QUESTION] * ("?" in text) + [Mark.TIME_WORD] * bool(_TIME_WORD.search(text))
+    return [int(mark) for mark in found] + [int(Mark.FIRST_PERSON)] * round(4 * personal)
+
+
 class TermReader:
     """Reads terms out of texts. Thread-safe; made once and shared.
 
@@ -301,13 +341,13 @@ class TermReader:
                 stems = self._tokens(self._stem, base)
                 if len(self._terms) >= _CACHE_WORDS:
                     self._terms.clear()
-                term = zlib.crc32((stems[0] if stems else base).encode())
+                term = max(zlib.crc32((stems[0] if stems else base).encode()), FIRST_WORD_TERM)
                 self._terms[word] = term
         return term
 
     def terms(self, text: str) -> NDArray[np.uint32]:
-        """Return the terms of ``text`` in its order: (n,) uint32."""
-        return np.array([self.term(word) for word in self.words(text)], dtype=np.uint32)
+        """Return the terms of ``text`` in its order, then its marks: (n,) uint32."""
+        return np.array([self.term(word) for word in self.words(text)] + marks(text), dtype=np.uint32)
 
     @staticmethod
     def _tokens(tokenizer: apsw.FTS5Tokenizer, text: str) -> list[str]:

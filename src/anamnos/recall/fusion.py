@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anamnos.index.keyword import Scores
-from anamnos.recall.channels.base import Channel, Search
+from anamnos.recall.channels.base import Channel, Search, standardised
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def zsum(channels: Sequence[WeightedChannel], search: Search) -> Fused:
     raw, shares = {}, {}
     for part in channels:
         scores = part.channel.score(search)
-        share = part.weight * (_standardised(scores, search.mask) if part.channel.standardise else scores)
+        share = part.weight * (standardised(scores, search.mask) if part.channel.standardise else scores)
         raw[part.channel.name], shares[part.channel.name] = scores, share
         total += share
     return Fused(total, raw, shares)
@@ -58,13 +58,3 @@ def best(scores: Scores, candidates: NDArray[np.bool_], top_k: int) -> NDArray[n
         chosen = np.flatnonzero(found >= least)
         docs, found = docs[chosen], found[chosen]
     return docs[np.argsort(-found, kind="stable")][:top_k]
-
-
-def _standardised(scores: Scores, mask: NDArray[np.bool_]) -> Scores:
-    inside = scores if mask.all() else scores[mask]
-    if not len(inside):
-        return scores
-    mean = np.float32(inside.mean(dtype=np.float64))
-    centred = inside - mean
-    spread = np.float32(np.sqrt(np.dot(centred, centred) / len(inside)) + 1e-9)
-    return (centred if inside is scores else scores - mean) / spread

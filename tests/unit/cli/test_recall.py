@@ -26,7 +26,7 @@ def test_search_shows_the_best_first_with_reasons(filled: Cli) -> None:
 
 def test_search_why_shows_every_channel(filled: Cli) -> None:
     text = filled.run("search", "spare key", "--why", "-k", "1").stdout
-    for channel in ("keyword.turn", "dense.turn", "raw", "share"):
+    for channel in ("keyword.spread", "dense.turn", "raw", "share"):
         assert channel in text
 
 

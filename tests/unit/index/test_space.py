@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anamnos.cube import Lifecycle, MemCube, Provenance, Scope, State, Times
-from anamnos.index.keyword import Bm25
+from anamnos.index.keyword import Bm25, Grain
 from anamnos.index.space import SpaceIndex
-from anamnos.index.terms import TermReader
+from anamnos.index.terms import FIRST_WORD_TERM, Mark, TermReader
 from anamnos.store.apply import apply
 from anamnos.store.base import EmbedderInfo, Rows
 from anamnos.testing import FakeEmbedder, ReferenceStore, seeded_ids
@@ -107,7 +107,7 @@ def turns_of(world: World, scope: Scope) -> list[Turn]:
             cube.id,
             cube.scope,
             cube.time.created_at.timestamp() if cube.time.created_at else -math.inf,
-            tuple(READER.terms(cube.text).tolist()),
+            tuple(term for term in READER.terms(cube.text).tolist() if term >= FIRST_WORD_TERM),
             EMBEDDER.embed([cube.text])[0],
         )
         for cube in cubes
@@ -148,6 +148,29 @@ def bm25(documents: dict[str, list[int]], query: list[int], k1: float, b: float)
     return scores
 
 
+def spread(sessions: list[list[Turn]], query: list[int], k1: float, b: float) -> dict[str, float]:
+    """Return BM25 over turns that hear the words of up to four turns before (0.6 each step) and after (0.4)."""
+    turns = [turn for session in sessions for turn in session]
+    heard: dict[str, Counter[int]] = {}
+    for session in sessions:
+        for i, turn in enumerate(session):
+            heard[turn.id] = counts = Counter[int]()
+            for j, other in enumerate(session):
+                if abs(i - j) <= 4:
+                    for term in other.terms:
+                        counts[term] += 0.6 ** (i - j) if j <= i else 0.4 ** (j - i)  # type: ignore[assignment]
+    length = {name: sum(counts.values()) for name, counts in heard.items()}
+    mean = sum(length.values()) / len(turns)
+    scores = dict.fromkeys(heard, 0.0)
+    for term in query:
+        df = sum(term in turn.terms for turn in turns)
+        idf = math.log(1 + (len(turns) - df + 0.5) / (df + 0.5))
+        for name, counts in heard.items():
+            if tf := counts[term]:
+                scores[name] += idf * tf * (k1 + 1) / (tf + k1 * (1 - b + b * length[name] / mean))
+    return scores
+
+
 def slow_scores(turns: list[Turn], query: list[int], k1: float = 0.9, b: float = 0.4) -> dict[str, dict[str, float]]:
     sessions = sessions_of(turns)
     near = neighbours(sessions)
@@ -158,6 +181,7 @@ def slow_scores(turns: list[Turn], query: list[int], k1: float = 0.9, b: float =
     return {
         "turn": bm25(by_turn, query, k1, b),
         "window": bm25(by_window, query, k1, b),
+        "spread": spread(sessions, query, k1, b),
         "session": {turn.id: of_session[str(i)] for i, session in enumerate(sessions) for turn in session},
     }
 
@@ -171,13 +195,18 @@ def by_row(space: SpaceIndex, values: Any) -> dict[int, Any]:
     return {int(space.rows[doc]): values[doc] for doc in np.flatnonzero(space.alive)}
 
 
+def all_grains(strategy: Bm25, space: SpaceIndex, terms: dict[int, int], mask: Any) -> dict[str, Any]:
+    postings = {term: space.postings(term) for term in terms}
+    return {grain: strategy.scores(space, terms, postings, mask, grain) for grain in get_args(Grain)}
+
+
 def check_bm25(world: World, space: SpaceIndex, scope: Scope, cue: str, strategy: Bm25 | None = None) -> None:
     strategy = strategy or Bm25()
     space.catch_up()
-    query = READER.terms(cue).tolist()
+    query = [READER.term(word) for word in READER.words(cue)]
     terms = dict(Counter(query))
     mask = space.in_scope(scope)
-    scores = strategy.scores(space, terms, {t: space.postings(t) for t in terms}, mask)
+    scores = all_grains(strategy, space, terms, mask)
     turns = turns_of(world, scope)
     if not turns:
         assert not any(grain.any() for grain in scores.values())
@@ -218,6 +247,8 @@ def picture(space: SpaceIndex, vectors: StoreVectors) -> dict[str, Any]:
             ]
             for word in WORDS
         },
+        "marks": {mark.name: by_row(space, space.mark(mark)) for mark in Mark},
+        "created": by_row(space, space.created),
         "participants": sorted(space.participants(ANN)),
     }
 
@@ -232,7 +263,7 @@ def test_bm25_by_hand() -> None:
     world.add("boat", minute=2)
     space = SpaceIndex(world.store, ANN)
     (term,) = READER.terms("pear").tolist()
-    scores = Bm25(k1=1.0, b=0.5).scores(space, {term: 1}, {term: space.postings(term)}, space.in_scope(ANN))
+    scores = all_grains(Bm25(k1=1.0, b=0.5), space, {term: 1}, space.in_scope(ANN))
     want = math.log(2) * 2 / (1 + 1.0 * (0.5 + 0.5 * 2 / 1.5))
     assert scores["turn"].tolist() == pytest.approx([want, 0.0])
     assert scores["session"].tolist() == pytest.approx([want, 0.0])
@@ -248,11 +279,13 @@ def test_bm25_of_windows_and_sessions_by_hand() -> None:
         world.add(text, scope, minute)
     space = SpaceIndex(world.store, ANN)
     (term,) = READER.terms("pear").tolist()
-    scores = Bm25(k1=1.0, b=0.0).scores(space, {term: 1}, {term: space.postings(term)}, space.in_scope(ANN))
+    scores = all_grains(Bm25(k1=1.0, b=0.0), space, {term: 1}, space.in_scope(ANN))
     turn, window, session = math.log(1 + 2.5 / 2.5), math.log(1 + 1.5 / 3.5), math.log(1 + 0.5 / 2.5)
     assert scores["turn"].tolist() == pytest.approx([turn, 0, 0, turn])
     assert scores["window"].tolist() == pytest.approx([window, window, 0, window])
     assert scores["session"].tolist() == pytest.approx([session] * 4)
+    heard = [turn * 2 * f / (f + 1) if f else 0 for f in (1, 0.6, 0.36, 1)]
+    assert scores["spread"].tolist() == pytest.approx(heard), "a word is heard after it was said"
 
 
 def test_bm25_counts_a_repeated_word_of_the_cue_twice() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from anamnos.cube import MemCube, Provenance, Scope
-from anamnos.index.terms import TermReader, searchable_text
+from anamnos.index.terms import Mark, TermReader, marks, searchable_text
 from anamnos.testing import FakeClock, seeded_ids
 
 READER = TermReader()
@@ -98,3 +98,22 @@ def test_the_speaker_is_part_of_what_is_searched(actor: str | None, want: str) -
         id=seeded_ids(1)(FakeClock()()), content="a pear", scope=Scope(user="x"), provenance=Provenance(actor=actor)
     )
     assert searchable_text(cube) == want
+
+
+def test_marks_say_what_recall_wants_to_know() -> None:
+    q, t, i = int(Mark.QUESTION), int(Mark.TIME_WORD), int(Mark.FIRST_PERSON)
+    assert marks("The boat is blue.") == []
+    assert marks("Is the boat blue?") == [q]
+    assert marks("It was painted last summer, on Monday.") == [t]
+    assert marks("Paint it in 2024 or in MAY") == [t]
+    assert marks("Mayor Maybelle thinks of Sundayland") == []
+    # two of them in eight words: 4 * 2 / sqrt(9) = 2.67
+    assert marks("I gave it to my dear old uncle") == [i] * 3
+    assert marks("") == []
+
+
+def test_marks_come_after_the_words_and_are_no_words() -> None:
+    terms = READER.terms("Will you paint it tomorrow?").tolist()
+    words = [READER.term(word) for word in READER.words("Will you paint it tomorrow?")]
+    assert terms == [*words, int(Mark.QUESTION), int(Mark.TIME_WORD)]
+    assert min(words) >= 16

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anamnos.index.base import VectorIndex
-from anamnos.index.keyword import Bm25, Scores
+from anamnos.index.keyword import Bm25, Grain, Scores
 from anamnos.index.space import Postings, SpaceIndex
 from anamnos.recall.analyse import Cue
 from anamnos.types import Vector
@@ -45,14 +45,34 @@ class Search:
         return out
 
     @cached_property
+    def said_by_named(self) -> Scores:
+        """1 for each turn of the one participant that the cue names, else 0; all 0 if it names none or several."""
+        if len(self.cue.speakers) != 1:
+            return np.zeros(len(self.space), dtype=np.float32)
+        said: Scores = (self.mask & (self.space.actor == self.space.actor_number(self.cue.speakers[0]))).astype(
+            np.float32
+        )
+        return said
+
+    @cached_property
     def postings(self) -> dict[int, Postings]:
         """Per term of the cue, the documents that hold it and how often."""
         return {term: self.space.postings(term) for term in self.cue.terms}
 
-    @cached_property
-    def keyword_scores(self) -> dict[str, Scores]:
-        """BM25 per grain: see ``anamnos.index.keyword``."""
-        return self.bm25.scores(self.space, self.cue.terms, self.postings, self.mask)
+    def keyword_scores(self, grain: Grain) -> Scores:
+        """BM25 at a grain: see ``anamnos.index.keyword``."""
+        return self.bm25.scores(self.space, self.cue.terms, self.postings, self.mask, grain)
+
+
+def standardised(scores: Scores, mask: NDArray[np.bool_]) -> Scores:
+    """Return z = (x - mean) / (std + 1e-9) of the scores inside ``mask``: (n,) float32."""
+    inside = scores if mask.all() else scores[mask]
+    if not len(inside):
+        return scores
+    mean = np.float32(inside.mean(dtype=np.float64))
+    centred = inside - mean
+    spread = np.float32(np.sqrt(np.dot(centred, centred) / len(inside)) + 1e-9)
+    return (centred if inside is scores else scores - mean) / spread
 
 
 class Channel(Protocol):

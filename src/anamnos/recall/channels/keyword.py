@@ -1,14 +1,13 @@
-"""Words in common, by BM25: in the turn itself, in the turn with its neighbours, or anywhere in the session."""
+"""Words in common, by BM25: in the turn itself, in it and those around it, or anywhere in the session."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anamnos.index.keyword import Scores
+from anamnos.index.keyword import Grain, Scores
 from anamnos.recall.channels.base import Search
 
 _WORDS_SHOWN = 6
@@ -18,7 +17,7 @@ _WORDS_SHOWN = 6
 class KeywordChannel:
     """BM25 at one grain. Source: ``anamnos.index.keyword``."""
 
-    grain: Literal["turn", "window", "session"]
+    grain: Grain
     standardise: bool = True
 
     @property
@@ -26,22 +25,26 @@ class KeywordChannel:
         return f"keyword.{self.grain}"
 
     def score(self, search: Search) -> Scores:
-        return search.keyword_scores[self.grain]
+        return search.keyword_scores(self.grain)
 
     def explain(self, search: Search, doc: int, score: float) -> str:
         if self.grain == "session":
             return "its session is about the same words" if score > 0 else ""
-        space = search.space
-        near = [doc] if self.grain == "turn" else [int(space.before[doc]), int(space.after[doc])]
+        here = self._words(search, [doc])
+        if self.grain == "turn" or (here and self.grain == "spread"):
+            return f"says {here}" if here else ""
+        around, _ = search.space.around(np.array([doc]), np.ones(1, dtype=np.float32), self.grain)
+        beside = self._words(search, [other for other in around.tolist() if other != doc])
+        return f"near a turn that says {beside}" if beside else ""
+
+    def _words(self, search: Search, docs: list[int]) -> str:
+        """Return those words of the cue that are said in one of ``docs``."""
         found = [
             word
             for term, word in search.cue.words.items()
-            if any(_holds(search.postings[term][0], other) for other in near)
+            if any(_holds(search.postings[term][0], doc) for doc in docs)
         ]
-        if not found:
-            return ""
-        words = ", ".join(f"“{word}”" for word in found[:_WORDS_SHOWN])
-        return f"says {words}" if self.grain == "turn" else f"next to a turn that says {words}"
+        return ", ".join(f"“{word}”" for word in found[:_WORDS_SHOWN])
 
 
 def _holds(docs: NDArray[np.int32], doc: int) -> bool:

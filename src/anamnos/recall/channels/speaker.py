@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from anamnos.index.keyword import Scores
 from anamnos.recall.channels.base import Search
 
@@ -18,11 +16,7 @@ class SpeakerChannel:
     standardise: bool = False
 
     def score(self, search: Search) -> Scores:
-        if len(search.cue.speakers) != 1:
-            return np.zeros(len(search.space), dtype=np.float32)
-        number = search.space.actor_number(search.cue.speakers[0])
-        said: Scores = (search.mask & (search.space.actor == number)).astype(np.float32)
-        return said
+        return search.said_by_named
 
     def explain(self, search: Search, doc: int, score: float) -> str:
         return f"said by {search.cue.speakers[0]}" if score else ""
