@@ -115,9 +115,14 @@ def _channels(hit: Hit) -> Table:
         out.add_column(justify=side, no_wrap=True)
     out.add_row(*(Text(heading, style="bold") for heading in ("channel", "raw", "share")))
     most = max((abs(score.share) for score in hit.channels.values()), default=0.0) or 1.0
+    silent = [name for name, score in hit.channels.items() if score.raw == 0 and score.share == 0]
     for name, score in sorted(hit.channels.items(), key=lambda item: -item[1].share):
+        if name in silent:
+            continue
         bar = Text("█" * round(abs(score.share) / most * _BAR), style="green" if score.share > 0 else "red")
         out.add_row(name, f"{score.raw:.3f}", f"{score.share:+.3f}", bar)
+    if silent:
+        out.add_row(Text(f"nothing from {len(silent)} others", style="dim"))
     return out
 
 

@@ -38,11 +38,12 @@ class KeywordChannel:
         return f"near a turn that says {beside}" if beside else ""
 
     def _words(self, search: Search, docs: list[int]) -> str:
-        """Return those words of the cue that are said in one of ``docs``."""
+        """Return those words of the cue that are said in one of ``docs``, names of speakers left out."""
+        names = {word for name in search.cue.speakers for word in name.casefold().split()}
         found = [
             word
             for term, word in search.cue.words.items()
-            if any(_holds(search.postings[term][0], doc) for doc in docs)
+            if word not in names and any(_holds(search.postings[term][0], doc) for doc in docs)
         ]
         return ", ".join(f"“{word}”" for word in found[:_WORDS_SHOWN])
 
