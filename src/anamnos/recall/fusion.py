@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from anamnos.index.keyword import Scores
 from anamnos.recall.channels.base import Channel, Search, standardised
 
+_BLOCK = 256
+
 
 @dataclass(frozen=True)
 class WeightedChannel:
@@ -53,8 +55,8 @@ def best(scores: Scores, candidates: NDArray[np.bool_], top_k: int) -> NDArray[n
     """Return the ``top_k`` candidates with the highest scores, best first; equal scores keep the order of writing."""
     docs = np.flatnonzero(candidates)
     found = scores if len(docs) == len(scores) else scores[docs]
-    if top_k < len(docs):
-        least = np.partition(found, len(found) - top_k)[len(found) - top_k]
-        chosen = np.flatnonzero(found >= least)
+    if len(docs) > _BLOCK * top_k:  # so many blocks have a score as high as the best of block number top_k
+        highest = np.maximum.reduceat(found, np.arange(0, len(found), _BLOCK))
+        chosen = np.flatnonzero(found >= np.partition(highest, -top_k)[-top_k])
         docs, found = docs[chosen], found[chosen]
     return docs[np.argsort(-found, kind="stable")][:top_k]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from anamnos import Memory, Scope
@@ -125,8 +126,19 @@ def test_every_recipe_finds_and_explains(tmp_path: Path, name: str) -> None:
 
 
 def test_best_takes_exactly_so_many() -> None:
-    import numpy as np
 
     scores = np.array([1, 3, 3, 2, 3], dtype=np.float32)
     assert best(scores, np.array([True] * 5), 2).tolist() == [1, 2], "equal scores keep the order of writing"
     assert best(scores, np.array([True, False, True, True, False]), 9).tolist() == [2, 3, 0]
+
+
+def test_best_of_many_is_the_same_as_sorting_all() -> None:
+
+    rng = np.random.default_rng(1)
+    for n in (1, 255, 256, 2_560, 2_561, 5_000):
+        scores = rng.integers(0, 50, n).astype(np.float32)
+        candidates = rng.random(n) < 0.9
+        docs = np.flatnonzero(candidates)
+        for top_k in (1, 3, 10, 4_000):
+            want = docs[np.argsort(-scores[docs], kind="stable")][:top_k]
+            assert best(scores, candidates, top_k).tolist() == want.tolist()

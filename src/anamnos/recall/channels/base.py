@@ -45,6 +45,11 @@ class Search:
         return out
 
     @cached_property
+    def standard_cosines(self) -> Scores:
+        """The cosines as z-scores: (n,) float32."""
+        return standardised(self.cosines, self.mask)
+
+    @cached_property
     def said_by_named(self) -> Scores:
         """1 for each turn of the one participant that the cue names, else 0; all 0 if it names none or several."""
         if len(self.cue.speakers) != 1:

@@ -8,7 +8,7 @@ import numpy as np
 
 from anamnos.index.keyword import Scores
 from anamnos.index.terms import Mark
-from anamnos.recall.channels.base import Search, standardised
+from anamnos.recall.channels.base import Search
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ReplyChannel:
         space = search.space
         before = space.before
         asked = (before >= 0) & (space.mark(Mark.QUESTION)[before] > 0) & (space.actor[before] != space.actor)
-        return np.where(asked, standardised(search.cosines, search.mask)[before], np.float32(0))
+        return np.where(asked, search.standard_cosines[before], np.float32(0))
 
     def explain(self, search: Search, doc: int, score: float) -> str:
         return "replies to such a question" if score > 1 else ""
