@@ -42,7 +42,7 @@ CREATE TABLE cubes (
     key           BLOB,
     linked        INTEGER NOT NULL,
     content       TEXT NOT NULL,  -- of text cubes; the SHA-256 of the blob for others
-    terms         BLOB,           -- hashed index terms, uint32 little-endian, in the order of the text
+    terms         BLOB,           -- hashed index terms and marks, uint32 little-endian, in the order of the text
     more          TEXT            -- JSON: the fields that have no column
 );
 CREATE UNIQUE INDEX cubes_by_id ON cubes (id, version);
