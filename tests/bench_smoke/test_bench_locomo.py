@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from anamnos.bench.locomo import SESSION_DEPTHS, TURN_DEPTHS, run_locomo
+from anamnos.bench.dialogues import SESSION_DEPTHS, TURN_DEPTHS
+from anamnos.bench.locomo import run_locomo
 from anamnos.embed.hashing import HashingEmbedder
 from anamnos.errors import InvalidInput
 

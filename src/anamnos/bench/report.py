@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from anamnos.config import Settings
+
 _PAGE = """# Benchmarks
 
 What was measured, on what, and with which command. The sections below are written by the benchmark commands
@@ -17,6 +19,7 @@ What was measured, on what, and with which command. The sections below are writt
 `anamnos.bench.metrics`.
 """
 Result = Mapping[str, Any]
+_TITLES = {"locomo": "LoCoMo", "realtalk": "REALTALK"}
 
 
 def write_report(path: Path, result: Result) -> None:
@@ -48,7 +51,10 @@ def section_name(result: Result) -> str:
         return f"speed-{result['memories']}"
     if kind == "compare":
         return f"compare-{'-'.join(name for name in result['systems'] if name != 'anamnos')}"
-    return kind if kind == "install" else f"{kind}-{result['embedder']['id']}"
+    if kind == "install":
+        return kind
+    recipe = "" if result["recipe"] == Settings().recipe else f"-{result['recipe']}"
+    return f"{kind}-{result['embedder']['id']}{recipe}"
 
 
 def section(result: Result) -> str:
@@ -59,13 +65,13 @@ def section(result: Result) -> str:
 # --- one function per benchmark
 
 
-def _locomo(result: Result) -> str:
+def _dialogues(result: Result) -> str:
     data, ingest, add, search = result["data"], result["ingest"], result["add"], result["search"]
     return "\n\n".join(
         [
-            f"## LoCoMo, {result['embedder']['id']}",
+            f"## {_TITLES[result['benchmark']]}, {result['embedder']['id']}, recipe {result['recipe']}",
             f"{data['conversations']} conversations, {data['turns']:,} turns, {data['questions']} questions, of which"
-            f" {data['excluded']} without evidence are left out. Recipe {result['recipe']}.",
+            f" {data['excluded']} without evidence are left out.",
             _limits(result),
             "Turns that hold the evidence, by category of question:",
             _groups(result["turn"]),
@@ -171,7 +177,8 @@ def _install(result: Result) -> str:
 
 
 _SECTIONS: dict[str, Callable[[Result], str]] = {
-    "locomo": _locomo,
+    "locomo": _dialogues,
+    "realtalk": _dialogues,
     "speed": _speed,
     "compare": _compare,
     "install": _install,
@@ -188,7 +195,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _limits(result: Result) -> str:
     if not result["limits"]:
-        return "No limits are set for this embedder."
+        return "No limits are set here."
     rows = [
         (
             limit["name"],

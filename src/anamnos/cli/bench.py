@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,35 +32,59 @@ def bench() -> None:
     """
 
 
+def _dialogues(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a benchmark over conversations."""
+    for option in (
+        _report,
+        _json,
+        _model_dir,
+        _embedder,
+        click.option("--recipe", help="How to recall; as the settings say, if left out."),
+        click.option(
+            "--repeats", default=3, show_default=True, type=click.IntRange(min=1), help="Times ingest is measured."
+        ),
+        click.option(
+            "--limit-conversations", type=click.IntRange(min=1), help="Take only the first so many conversations."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @bench.command()
 @click.option("--data", required=True, type=_FILE, help="A LoCoMo file; not part of this project.")
-@click.option("--limit-conversations", type=click.IntRange(min=1), help="Take only the first so many conversations.")
-@click.option("--repeats", default=3, show_default=True, type=click.IntRange(min=1), help="Times ingest is measured.")
-@_embedder
-@_model_dir
-@_json
-@_report
+@_dialogues
 def locomo(
-    data: Path,
-    limit_conversations: int | None,
-    repeats: int,
-    embedder: str,
-    model_dir: Path | None,
-    as_json: bool,
-    report: Path | None,
+    data: Path, embedder: str, model_dir: Path | None, as_json: bool, report: Path | None, **options: Any
 ) -> None:
     """Ask the questions of LoCoMo and see whether the evidence is found."""
     from anamnos.bench.locomo import run_locomo
     from anamnos.embed import resolve_embedder
 
     with _progress() as progress:
-        result = run_locomo(
-            data,
-            resolve_embedder(embedder, model_dir=_model(model_dir)),
-            limit_conversations=limit_conversations,
-            repeats=repeats,
-            progress=progress,
-        )
+        found = resolve_embedder(embedder, model_dir=_model(model_dir))
+        result = run_locomo(data, found, progress=progress, **options)
+    _finish(result, as_json, report)
+
+
+@bench.command()
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of the REALTALK chats; not part of this project.",
+)
+@_dialogues
+def realtalk(
+    data: Path, embedder: str, model_dir: Path | None, as_json: bool, report: Path | None, **options: Any
+) -> None:
+    """Ask the questions of REALTALK and see whether the evidence is found."""
+    from anamnos.bench.realtalk import run_realtalk
+    from anamnos.embed import resolve_embedder
+
+    with _progress() as progress:
+        found = resolve_embedder(embedder, model_dir=_model(model_dir))
+        result = run_realtalk(data, found, progress=progress, **options)
     _finish(result, as_json, report)
 
 
