@@ -715,4 +715,4 @@ class AsyncMemory:
     reembed = _awaited(Memory.reembed)
 
 
-__all__ = ["AsyncMemory", "Memory", "StoreError"]
+__all__ = ["AsyncMemory", "Memory"]

@@ -1,7 +1,7 @@
 """One user's memories laid out for recall: who said what, when, next to what, in which words.
 
 A ``SpaceIndex`` holds one entry ("document") per current text cube of one tenant and user, in arrays. It is derived
-from the store's outline, follows its feed of changes, and is small: about 150 bytes a memory.
+from the store's outline, follows its feed of changes, and is small: about 200 bytes a memory.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from anamnos.recall.recipe import Recipe
 from anamnos.store.base import Store
 from anamnos.types import ChannelScore, Filter, Hit, Vector, names_state
 
-_MAX_DOCS = 2_000_000  # documents kept in memory, about 400 bytes each; the least recently used space goes first
+_MAX_DOCS = 2_000_000  # documents kept in memory, about 200 bytes each; the least recently used space goes first
 
 
 class Recaller:

@@ -40,6 +40,7 @@ class BlobStore:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(target)
+            _sync_folder(target.parent)
         except OSError as exc:
             with suppress(OSError):
                 partial.unlink()
@@ -68,3 +69,13 @@ class BlobStore:
         for path in sorted(self.folder.glob("??/*")):
             if len(path.name) == 64:
                 yield path.name
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, where the system can (Windows does it by itself)."""
+    if os.name != "nt":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -80,13 +80,15 @@ class SqliteStore:
         with self._write_lock, self._readers_lock:
             if self._writer is None:
                 return
-            if self._to_scrub:
-                self.scrub()
-            for db in self._readers:
-                db.close()
-            self._readers.clear()
-            self._writer.close()  # the last connection to close folds the log into the file
-            self._writer = None
+            try:
+                if self._to_scrub:
+                    self.scrub()
+            finally:
+                for db in self._readers:
+                    db.close()
+                self._readers.clear()
+                self._writer.close()  # the last connection to close folds the log into the file
+                self._writer = None
 
     def _connect(self) -> apsw.Connection:
         db = apsw.Connection(str(self.path), vfs=sqlite_vfs.NAME)

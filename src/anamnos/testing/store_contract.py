@@ -984,6 +984,13 @@ for n in range(10_000):
         assert len(store.outline(BOB, rows=some).rows) == 0
         assert len(store.outline(ANN, rows=some[:0]).rows) == 0
 
+    def test_the_tally_counts_by_role_and_state(self, store: Store) -> None:
+        add(store, cube("one"), cube("two"), cube("three", Scope(user="bob")))
+        do(store, updating(kept(store, store.list(ANN)[0]), content="uno"))
+        assert store.tally(ANN) == {("note", "generated"): 2}
+        assert sum(store.tally().values()) == store.count() == 3
+        assert store.tally(Scope(user="nobody")) == {}
+
     def test_index_terms_can_be_replaced(self, store: Store) -> None:
         add(store, cube("one"), cube("two"))
         b = store.select(ANN).tolist()[1]
