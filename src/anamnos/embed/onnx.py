@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from threading import Lock
@@ -15,16 +16,18 @@ from typing import Any, get_args
 
 import numpy as np
 
-from anamnos.embed.base import Vectors
+from anamnos.embed.base import Tokens, Vectors
 from anamnos.embed.checks import check_texts, unit_rows
 from anamnos.embed.minilm import (
     DIM,
     HINT,
     MAX_TOKENS,
+    TOKEN_DIM,
     Precision,
     damaged,
     find_model_dir,
     own_graph,
+    read_token_projection,
     read_weights,
 )
 from anamnos.errors import ConfigError, MissingExtra, ProviderError
@@ -51,6 +54,7 @@ class OnnxEmbedder:
     """
 
     dim = DIM
+    token_dim = TOKEN_DIM
 
     def __init__(
         self, model_dir: Path | None = None, *, precision: Precision = "float32", threads: int | None = None
@@ -76,6 +80,15 @@ class OnnxEmbedder:
         Raises: InvalidInput for what is not text; ConfigError, MissingExtra if the model cannot be loaded;
         ProviderError if it fails.
         """
+        return self._embed(texts, None)
+
+    def embed_tokens(self, texts: Sequence[str]) -> tuple[Vectors, list[Tokens]]:
+        """Return what ``embed`` returns, and the tokens of each text: the same pass through the model gives both."""
+        tokens: list[Tokens] = []
+        return self._embed(texts, tokens), tokens
+
+    def _embed(self, texts: Sequence[str], tokens: list[Tokens] | None) -> Vectors:
+        """Return the vectors of ``texts``; append their tokens to ``tokens``, if asked for."""
         texts = check_texts(texts)
         vectors = np.empty((len(texts), DIM), dtype=np.float32)
         if not texts:
@@ -84,7 +97,9 @@ class OnnxEmbedder:
         with ThreadPoolExecutor(self.threads) as pool:
             for start in range(0, len(texts), WINDOW):
                 window = slice(start, start + WINDOW)
-                vectors[window] = model.embed(texts[window], pool)
+                vectors[window], of_window = model.embed(texts[window], pool, with_tokens=tokens is not None)
+                if tokens is not None:
+                    tokens += of_window
         return vectors
 
     def _ready(self) -> _Model:
@@ -103,24 +118,54 @@ class _Model:
         self._inputs = {node.name for node in session.get_inputs()}
         outputs = [node.name for node in session.get_outputs()]
         self._output = "sentence_embedding" if "sentence_embedding" in outputs else outputs[0]
+        self._states = next((name for name in outputs if name in ("last_hidden_state", "token_embeddings")), outputs[0])
 
-    def embed(self, texts: list[str], pool: ThreadPoolExecutor) -> Vectors:
-        """Return the unit vectors of ``texts``, computed in batches of similar length by ``pool``."""
-        tokens = self.tokenize(texts)
-        batches = batches_by_length([len(ids) for ids in tokens], BATCH_TOKENS)
+    @cached_property
+    def _projection(self) -> tuple[Vectors, Vectors]:
+        return read_token_projection()
+
+    def embed(self, texts: list[str], pool: ThreadPoolExecutor, *, with_tokens: bool) -> tuple[Vectors, list[Tokens]]:
+        """Return the unit vectors of ``texts``, computed in batches of similar length by ``pool``, and, if asked for,
+        the tokens of each."""
+        read = self._tokenizer.encode_batch if with_tokens else self._tokenizer.encode_batch_fast
+        encoded = read([text[:MAX_CHARS] for text in texts])
+        batches = batches_by_length([len(e.ids) for e in encoded], BATCH_TOKENS)
         run = map if len(batches) == 1 else pool.map  # handing one query to a thread only costs time
-        results = run(self.run, [[tokens[i] for i in rows] for rows in batches])
+        work = self.run_with_tokens if with_tokens else lambda part: (self.run([e.ids for e in part]), [])
+        results = run(work, [[encoded[i] for i in rows] for rows in batches])
         vectors = np.empty((len(texts), DIM), dtype=np.float32)
-        for rows, result in zip(batches, results, strict=True):
+        tokens: list[Any] = [None] * (len(texts) if with_tokens else 0)
+        for rows, (result, of_rows) in zip(batches, results, strict=True):
             vectors[rows] = result
-        return vectors
+            for row, own in zip(rows, of_rows, strict=False):
+                tokens[row] = own
+        return vectors, tokens
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
         """Return the token ids of each text, at most ``MAX_TOKENS``."""
         return [e.ids for e in self._tokenizer.encode_batch_fast([text[:MAX_CHARS] for text in texts])]
 
+    def run_with_tokens(self, encoded: list[Any]) -> tuple[Vectors, list[Tokens]]:
+        """Return the unit vectors of one batch and the tokens of each of its texts."""
+        vectors, states = self._run([e.ids for e in encoded], [self._output, self._states])
+        starts, small = [], []
+        for e, own in zip(encoded, states, strict=True):
+            offsets = np.array(e.offsets, dtype=np.int64)
+            real = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
+            starts.append(offsets[real, 0])
+            small.append(own[real])
+        mean, shrink = self._projection
+        shrunk = unit_rows((np.concatenate(small) - mean) @ shrink)
+        whole = np.rint(127 * shrunk).astype(np.int8)
+        ends = np.cumsum([len(own) for own in starts])[:-1]
+        return vectors, [Tokens(own, part) for own, part in zip(starts, np.split(whole, ends), strict=True)]
+
     def run(self, tokens: list[list[int]]) -> Vectors:
         """Return the unit vectors (len(tokens), 384) of one batch."""
+        return self._run(tokens, [self._output])[0]
+
+    def _run(self, tokens: list[list[int]], outputs: list[str]) -> tuple[Vectors, Any]:
+        """Return the unit vectors of one batch, and its last output: (texts, tokens, 384) if that is the states."""
         ids = np.zeros((len(tokens), max(map(len, tokens))), dtype=np.int64)
         mask = np.zeros_like(ids)
         for row, text in enumerate(tokens):
@@ -129,12 +174,13 @@ class _Model:
         known = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         feeds = {name: known[name] for name in known.keys() & self._inputs}
         try:
-            (result,) = self._session.run([self._output], feeds)
+            found = self._session.run(list(dict.fromkeys(outputs)), feeds)
         except Exception as exc:  # ONNX Runtime's errors have no common base
             raise ProviderError(f"ONNX Runtime failed: {exc}") from exc
+        result = found[0]
         if result.ndim == 3:  # one vector per token: a model without pooling
             result = (result * mask[:, :, None]).sum(axis=1)
-        return unit_rows(result)
+        return unit_rows(result), found[-1]
 
 
 def _load(model_dir: Path, precision: Precision) -> _Model:

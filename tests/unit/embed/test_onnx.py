@@ -189,3 +189,17 @@ def test_batches_hold_every_index_once_within_the_budget() -> None:
     assert sorted(i for batch in batches for i in batch) == list(range(200))
     assert all(len(b) == 1 or len(b) * max(lengths[i] for i in b) <= 384 for b in batches)
     assert batches_by_length([], budget=384) == []
+
+
+@needs_model
+@both
+def test_tokens_come_from_the_same_pass(precision: Precision) -> None:
+    texts = ["She walks.", "", "They walked up the mountain.", "She sleeps."]
+    vectors, tokens = LOADED[precision].embed_tokens(texts)
+    np.testing.assert_array_equal(vectors, LOADED[precision].embed(texts))
+    assert [own.vectors.shape for own in tokens] == [(3, 48), (0, 48), (6, 48), (3, 48)]
+    assert tokens[0].starts.tolist() == [0, 4, 9]
+    lengths = np.linalg.norm(tokens[2].vectors.astype(np.float32), axis=1)
+    np.testing.assert_allclose(lengths, 127, atol=4)
+    walks, walked, sleeps = tokens[0].vectors[1], tokens[2].vectors[1], tokens[3].vectors[1]
+    assert np.dot(walks.astype(int), walked.astype(int)) > np.dot(sleeps.astype(int), walked.astype(int))

@@ -5,9 +5,11 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anamnos.cube import MemCube, Provenance, Scope
-from anamnos.index.terms import Mark, TermReader, marks, searchable_text
+from anamnos.index.terms import Mark, TermReader, marks, searchable_text, told
 from anamnos.testing import FakeClock, seeded_ids
 
 READER = TermReader()
@@ -101,19 +103,44 @@ def test_the_speaker_is_part_of_what_is_searched(actor: str | None, want: str) -
 
 
 def test_marks_say_what_recall_wants_to_know() -> None:
-    q, t, i = int(Mark.QUESTION), int(Mark.TIME_WORD), int(Mark.FIRST_PERSON)
+    q, t, i, told = int(Mark.QUESTION), int(Mark.TIME_WORD), int(Mark.FIRST_PERSON), int(Mark.TOLD)
+    asks, you = int(Mark.ASKING), int(Mark.ADDRESSING)
     assert marks("The boat is blue.") == []
-    assert marks("Is the boat blue?") == [q]
-    assert marks("It was painted last summer, on Monday.") == [t]
-    assert marks("Paint it in 2024 or in MAY") == [t]
-    assert marks("Mayor Maybelle thinks of Sundayland") == []
+    assert marks("Is the boat blue?") == [q, *[asks] * 4]
+    assert marks("It is a boat. Is it blue?") == [q, *[asks] * 2]
+    assert marks("It was painted last summer, on a monday.") == [t]
+    assert marks("Paint it in 2024 or in MAY") == [t, *[told] * 2]  # .3 for the number: 2.4 eighths
+    assert marks("You there") == [you] * 5  # 8 / sqrt(3) = 4.6
+    assert marks("Mayor Maybelle thinks of Sundayland") == [told] * 2  # two names, no time
     # two of them in eight words: 4 * 2 / sqrt(9) = 2.67
-    assert marks("I gave it to my dear old uncle") == [i] * 3
+    assert marks("I gave it to my dear old uncle") == [i] * 3 + [told] * 2  # and .25 for what was done
     assert marks("") == []
 
 
 def test_marks_come_after_the_words_and_are_no_words() -> None:
-    terms = READER.terms("Will you paint it tomorrow?").tolist()
-    words = [READER.term(word) for word in READER.words("Will you paint it tomorrow?")]
-    assert terms == [*words, int(Mark.QUESTION), int(Mark.TIME_WORD)]
+    terms = READER.terms("Will they paint it tomorrow?").tolist()
+    words = [READER.term(word) for word in READER.words("Will they paint it tomorrow?")]
+    assert terms == [*words, int(Mark.QUESTION), int(Mark.TIME_WORD), *[int(Mark.ASKING)] * 4]
     assert min(words) >= 16
+
+
+def test_what_is_told_adds_up() -> None:
+    assert told("The boat is blue.") == 0
+    assert told("We went to Rome and I bought a hat.") == 0.25 + 0.25 + 0.125
+    assert told("I am reading \u201cDune\u201d.") == pytest.approx(0.1 + 0.45 + 0.125)
+    assert told("I've just bought 3 pears") == pytest.approx(0.25 + 0.3)
+
+
+@given(st.text(max_size=60))
+def test_spans_lie_where_their_words_are(text: str) -> None:
+    spans = READER.spans(text)
+    assert all(0 <= start < end <= len(text) for start, end, _ in spans)
+    assert [start for start, _, _ in spans] == sorted(start for start, _, _ in spans)
+    for start, end, term in spans:
+        assert term in READER.terms(text[start:end]).tolist()
+
+
+def test_spans_count_characters_not_bytes() -> None:
+    ((start, end, term),) = READER.spans("Für das Café")[-1:]
+    assert "Für das Café"[start:end] == "Café"
+    assert term == READER.term("cafe")

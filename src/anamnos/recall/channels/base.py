@@ -8,7 +8,7 @@ Laws:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
@@ -18,15 +18,35 @@ from numpy.typing import NDArray
 from anamnos.index.base import VectorIndex
 from anamnos.index.keyword import Bm25, Grain, Scores
 from anamnos.index.space import Postings, SpaceIndex
+from anamnos.index.tokens import best_matches
 from anamnos.recall.analyse import Cue
+from anamnos.store.base import EmbedderInfo
 from anamnos.types import Vector
+
+_NEAR = 2  # turns on either side whose words a late channel hears
 
 
 @dataclass(frozen=True)
+class CueTokens:
+    """The words of a cue, each with a vector of what it means there.
+
+    vectors  (q, token_dim) float32, rows of norm 1
+    terms    (q,) int64: the term of the word that each belongs to
+    info     the embedder that they are of
+    """
+
+    vectors: NDArray[np.float32]
+    terms: NDArray[np.int64]
+    info: EmbedderInfo
+
+
+@dataclass
 class Search:
     """One search in progress: what all channels share, computed at most once.
 
-    mask  (n,) bool: the documents that the scope covers
+    mask       (n,) bool: the documents that the scope covers
+    tokens     the cue word by word; None if the embedder gives no such vectors
+    shortlist  documents that are worth a costly look, once the other channels have been heard
     """
 
     cue: Cue
@@ -35,6 +55,8 @@ class Search:
     vectors: VectorIndex
     mask: NDArray[np.bool_]
     bm25: Bm25
+    tokens: CueTokens | None = None
+    shortlist: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, dtype=np.intp))
 
     @cached_property
     def cosines(self) -> Scores:
@@ -63,6 +85,37 @@ class Search:
     def postings(self) -> dict[int, Postings]:
         """Per term of the cue, the documents that hold it and how often."""
         return {term: self.space.postings(term) for term in self.cue.terms}
+
+    @cached_property
+    def matches(self) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """The shortlist with its neighbours, ascending: (m,); and how well each token of the cue is matched by a word
+        of each: (m, q) float32 in [0, 1]."""
+        if self.tokens is None or not len(self.tokens.terms):
+            return np.empty(0, dtype=np.intp), np.zeros((0, 0), dtype=np.float32)
+        near = [self.shortlist]
+        for neighbour in (self.space.before, self.space.after):
+            beside: NDArray[np.integer] = self.shortlist
+            for _ in range(_NEAR):
+                beside = neighbour[beside]
+                beside = beside[beside >= 0]
+                near.append(beside.astype(np.intp))
+        docs = np.unique(np.concatenate(near))
+        docs = docs[self.mask[docs]]
+        stored = self.space.store.tokens(self.space.rows[docs], self.tokens.info)
+        return docs, best_matches(self.tokens.vectors, stored)
+
+    @cached_property
+    def token_weights(self) -> NDArray[np.float32]:
+        """How rare the word of each token of the cue is in the scope, as a share of them all: (q,) float32."""
+        if self.tokens is None:
+            return np.zeros(0, dtype=np.float32)
+        size = int(np.count_nonzero(self.mask))
+        rarity = np.empty(len(self.tokens.terms), dtype=np.float32)
+        for place, term in enumerate(self.tokens.terms.tolist()):
+            docs, _ = self.postings[term] if term in self.postings else self.space.postings(term)
+            holding = int(np.count_nonzero(self.mask[docs]))
+            rarity[place] = np.log(1 + (size - holding + 0.5) / (holding + 0.5))
+        return rarity / max(float(rarity.sum()), 1e-9)
 
     def keyword_scores(self, grain: Grain) -> Scores:
         """BM25 at a grain: see ``anamnos.index.keyword``."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import apsw
 
 from anamnos.store.migrations.m0001_initial import initial
+from anamnos.store.migrations.m0002_tokens import tokens
 
-MIGRATIONS: tuple[Callable[[apsw.Connection], None], ...] = (initial,)
+MIGRATIONS: tuple[Callable[[apsw.Connection], None], ...] = (initial, tokens)
 SCHEMA_VERSION = len(MIGRATIONS)
