@@ -1,5 +1,9 @@
-"""The protocol that peers speak, spoken by Anamnos itself."""
+"""The protocol that peers speak, spoken by Anamnos itself, and by each peer that is installed.
 
+``ANAMNOS_PEERS`` names a folder with an environment per peer, called like it; a peer without one is skipped.
+"""
+
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -7,6 +11,7 @@ from typing import Any
 import pytest
 
 from anamnos.bench.child import run_child
+from anamnos.bench.peers.setup import PEERS, command_of, own_code
 from anamnos.bench.timing import quiet
 from anamnos.errors import AnamnosError
 
@@ -38,6 +43,22 @@ def test_ours_answers_as_the_protocol_says(tmp_path: Path) -> None:
     assert result["disk_bytes"] > 0
     assert result["bulk"]["per_s"] > 0
     assert set(told) == {"anamnos: adding", "anamnos: searching"}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_each_peer_answers_as_the_protocol_says(name: str, tmp_path: Path) -> None:
+    env = Path(os.environ["ANAMNOS_PEERS"]) / name if "ANAMNOS_PEERS" in os.environ else None
+    if PEERS[name].installs and (env is None or not env.exists()):
+        pytest.skip(f"{name} is not installed")
+    told: list[str] = []
+    command = command_of(name, env)
+    result = run_child(command, _request(tmp_path), lambda what, *_: told.append(what), environment=own_code())
+    assert result["system"] == name
+    assert result["ranked"]["q"][0] == "t1"
+    assert set(result["ranked"]["q"]) <= {"t0", "t1", "t2"}
+    assert (result["add"] or result["bulk"])["per_s"] > 0
+    assert result["versions"]
+    assert f"{name}: searching" in told
 
 
 def test_a_child_that_fails_is_an_error() -> None:

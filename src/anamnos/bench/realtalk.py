@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,27 @@ def run_realtalk(
     data  the folder with the chats, ``Chat_*.json``
     Raises: InvalidInput if there is none.
     """
-    files = sorted(data.glob("Chat_*.json"))[:limit_conversations]
+    talks = chats(data, limit_conversations)
+    with tempfile.TemporaryDirectory(prefix="anamnos-bench-") as folder:
+        return run_dialogues("realtalk", talks, embedder, Path(folder), data=about(data, talks), **options)
+
+
+def chats(data: Path, limit: int | None = None) -> list[Conversation]:
+    """Return the first ``limit`` chats of the folder. Raises: InvalidInput if there is none."""
+    files = sorted(data.glob("Chat_*.json"))[:limit]
     if not files:
         raise InvalidInput(f"There is no Chat_*.json in {data}.", hint="Name the folder of the REALTALK chats.")
-    talks, digest = [], hashlib.sha256()
+    talks = []
     for path in files:
-        digest.update(path.read_bytes())
         record = read_json(path)
         sessions = sessions_of(read_conversation(record, name=path.stem))
         talks.append(Conversation(path.stem, path, questions(record, name=path.stem), sessions))
-    about = {"name": f"{data.name} ({len(files)} chats)", "sha256": digest.hexdigest()}
-    with tempfile.TemporaryDirectory(prefix="anamnos-bench-") as folder:
-        return run_dialogues("realtalk", talks, embedder, Path(folder), data=about, **options)
+    return talks
+
+
+def about(data: Path, talks: Sequence[Conversation]) -> dict[str, str]:
+    """Return the name of the folder and the checksum of its ``talks``, all files in a row."""
+    digest = hashlib.sha256()
+    for talk in talks:
+        digest.update(talk.path.read_bytes())
+    return {"name": f"{data.name} ({len(talks)} chats)", "sha256": digest.hexdigest()}

@@ -10,6 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from anamnos.bench.report_compare import SECTIONS
+from anamnos.bench.report_parts import footer as _footer
+from anamnos.bench.report_parts import interval as _interval
+from anamnos.bench.report_parts import latency as _latency
+from anamnos.bench.report_parts import table as _table
 from anamnos.config import Settings
 
 _PAGE = """# Benchmarks
@@ -45,21 +50,25 @@ def with_section(page: str, name: str, body: str) -> str:
 
 
 def section_name(result: Result) -> str:
-    """Return the name of a result's section: a peer, and a number of memories, have sections of their own."""
+    """Return the name of a result's section: each number of memories has a section of its own."""
     kind = str(result["benchmark"])
     if kind == "speed":
         return f"speed-{result['memories']}"
-    if kind == "compare":
-        return f"compare-{'-'.join(name for name in result['systems'] if name != 'anamnos')}"
-    if kind == "install":
+    if kind in ("compare", "install"):
         return kind
+    if kind == "versus":
+        return "-".join([kind, *(Path(result[side]["name"]).stem for side in ("first", "second"))])
+    part = f"-{result['part']}" if result.get("part") else ""
+    if result.get("system") == "bm25":
+        return f"{kind}{part}-bm25"
     recipe = "" if result["recipe"] == Settings().recipe else f"-{result['recipe']}"
-    return f"{kind}-{result['embedder']['id']}{recipe}"
+    return f"{kind}{part}-{result['embedder']['id']}{recipe}"
 
 
 def section(result: Result) -> str:
     """Return a result as Markdown."""
-    return _SECTIONS[str(result["benchmark"])](result)
+    write = _retrieval if "levels" in result else _SECTIONS[str(result["benchmark"])]
+    return write(result)
 
 
 # --- one function per benchmark
@@ -131,34 +140,6 @@ def _speed(result: Result) -> str:
     )
 
 
-def _compare(result: Result) -> str:
-    data, k = result["data"], result["top_k"]
-    names = list(result["systems"])
-    systems = [result["systems"][name] for name in names]
-    recall = f"recall_frac@{k}"
-    rows: list[tuple[str, ...]] = [
-        (f"{recall} (n = {systems[0]['n']})", *(f"{s[recall]:.3f}" for s in systems)),
-        ("adds one by one", *(f"{s['add']['per_s']:,.0f}/s" for s in systems)),
-        ("of it embedding", *(f"{s['add']['embedding_share']:.0%}" for s in systems)),
-        ("adds in bulk", *(f"{s['bulk']['per_s']:,.0f}/s" if "bulk" in s else "–" for s in systems)),
-        ("search", *(_latency(s["search"]) for s in systems)),
-        ("of it embedding", *(f"{s['search']['embedding_share']:.0%}" for s in systems)),
-        ("disk per memory", *(f"{s['disk_bytes_per_memory']:,.0f} bytes" for s in systems)),
-        ("versions", *(", ".join(f"{p} {v}" for p, v in s["versions"].items()) for s in systems)),
-        ("how", *("; ".join(s["notes"]) for s in systems)),
-    ]
-    return "\n\n".join(
-        [
-            f"## {' and '.join(names)}, side by side",
-            f"The first {data['conversations']} conversations of LoCoMo, {data['turns']:,} turns, the same embedder"
-            f" ({result['embedder']['id']}) and machine, no language model, no network; run in turns,"
-            f" {result['rounds']} times.",
-            _table(("", *names), rows),
-            _footer(result),
-        ]
-    )
-
-
 def _install(result: Result) -> str:
     rows = [
         (
@@ -176,21 +157,108 @@ def _install(result: Result) -> str:
     return "\n\n".join(["## Installation", _limits(result), _table(head, rows), _footer(result)])
 
 
+def _retrieval(result: Result) -> str:
+    data, search, notes = result["data"], result["search"], list(result["notes"])
+    if result["limit"] is not None:
+        notes.append(f"Only {data['questions']:,} questions were asked, spread evenly over all.")
+    if result["sources_per_hit"] > 1:
+        notes.append(f"A hit cites {result['sources_per_hit']:.1f} documents in the mean.")
+    notes += [f"Left out: {number:,} {what}." for what, number in data["excluded"].items()]
+    parts = [
+        f"## {result['title']}, {_who(result)}",
+        f"{data['documents']:,} {result['unit']}s in {data['cases']:,} {'case' if data['cases'] == 1 else 'cases'},"
+        f" {data['questions']:,} questions. In brackets 95 % bootstrap intervals over cases, or over questions where"
+        " there is but one case.",
+        *notes,
+    ]
+    for level, groups in result["levels"].items():
+        if groups:
+            parts += [f"By {level}:", _with_intervals(groups, result["headline"])]
+    embedding = f", of it embedding {_latency(search, 'embedding_')}" if "embedding_p50_ms" in search else ""
+    speed = f"Search, top {search['top_k']}: {_latency(search)}{embedding}. Remembering, with embedding:"
+    return "\n\n".join([*parts, f"{speed} {result['ingest']['documents_per_s']:,.0f} per second.", _footer(result)])
+
+
+def _who(result: Result) -> str:
+    if result.get("system") == "bm25":
+        return "plain BM25"
+    return f"{result['embedder']['id']}, recipe {result['recipe']}"
+
+
+def _with_intervals(groups: Mapping[str, Mapping[str, Any]], wanted: Sequence[str]) -> str:
+    names = [name for name in wanted if name in groups["all"]]
+    rows = [
+        (group, f"{scores['n']:,}", *(_interval(scores[name], scores["interval"][name]) for name in names))
+        for group, scores in groups.items()
+    ]
+    return _table(("questions", "n", *names), rows)
+
+
+def _sort(result: Result) -> str:
+    data, every = result["data"], result["all"]
+    rows = [
+        (
+            f"{row['excerpt']:,}",
+            f"{row['segment']}",
+            f"{row['above']:,} to {row['upto']:,}",
+            f"{row['n']:,}",
+            _interval(row["accuracy"], row["interval"]),
+        )
+        for row in result["bins"]
+    ]
+    overall = f"{_interval(every['accuracy'], every['interval'])} of {every['n']:,} pairs"
+    dropped = f" Of each segment {result['dropout']:.0%} of the words are left out." if result["dropout"] else ""
+    return "\n\n".join(
+        [
+            f"## Book-SORT, {_who(result)}",
+            f"Which of two segments comes first? {data['books']:,} {'book' if data['books'] == 1 else 'books'},"
+            f" {data['documents']:,} memories; chance is 0.5. In brackets 95 % Wilson intervals.{dropped}",
+            f"Right: {overall}; {result['coins']:,} by a coin; the first shown was named"
+            f" {result['first_share']:.1%} of the time.",
+            _table(("excerpt, words", "segment", "distance", "n", "accuracy"), rows),
+            f"Search, top 1: {_latency(result['search'])}.",
+            _footer(result),
+        ]
+    )
+
+
+def _versus(result: Result) -> str:
+    rows = [
+        (
+            f"{row['level']}, {row['metric']}",
+            f"{row['n']:,}",
+            f"{row['first']:.3f}",
+            f"{row['second']:.3f}",
+            ("**{}**" if row["significant"] else "{}").format(_interval(row["difference"], row["interval"])),
+            f"{row['p_corrected']:.4f} ({row['test']})",
+        )
+        for row in result["table"]
+    ]
+    first, second = (Path(result[side]["name"]).stem for side in ("first", "second"))
+    return "\n\n".join(
+        [
+            f"## {first} and {second}, question by question",
+            f"{result['shared']:,} questions that both were asked; {result['only_in_one']:,} only one was. In brackets"
+            " 95 % bootstrap intervals of the difference over cases; p after Holm's correction over this table; bold"
+            " where it is below 0.05.",
+            _table(("what", "n", first, second, "difference", "p"), rows),
+            f"Command: `{result.get('command', '')}`.",
+        ]
+    )
+
+
 _SECTIONS: dict[str, Callable[[Result], str]] = {
     "locomo": _dialogues,
     "realtalk": _dialogues,
     "speed": _speed,
-    "compare": _compare,
     "install": _install,
+    "sort": _sort,
+    "versus": _versus,
+    **SECTIONS,
 }
 
 
 # --- parts
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
 
 
 def _limits(result: Result) -> str:
@@ -215,10 +283,6 @@ def _groups(groups: Mapping[str, Mapping[str, float]]) -> str:
     return _table(("questions", "n", *names), rows)
 
 
-def _latency(figures: Mapping[str, float], prefix: str = "") -> str:
-    return f"{figures[f'{prefix}p50_ms']:.1f} ms median, {figures[f'{prefix}p95_ms']:.1f} ms p95"
-
-
 def _disk(result: Result) -> str:
     n, disk = result["memories"], result["disk"]
     index = sum(size["disk"] for name, size in disk["files"].items() if name.startswith("index"))
@@ -227,16 +291,3 @@ def _disk(result: Result) -> str:
     rest = sum(disk["tables"].values()) - sum(parts.values())
     parts |= {"other tables": rest, "index files": index, "write-ahead log after closing": log, "all": disk["total"]}
     return _table(("part", "bytes", "per memory"), [(p, f"{s:,}", f"{s / n:,.1f}") for p, s in parts.items()])
-
-
-def _footer(result: Result) -> str:
-    machine, versions, data = result["machine"], result["versions"], result.get("data")
-    load = f"{machine['load_average'][0]:.1f}" if machine["load_average"] else "unknown"
-    facts = [
-        f"Command: `{result.get('command', '')}`",
-        *([f"data `{data['name']}`, SHA-256 `{data['sha256'][:16]}…`"] if data else []),
-        f"{result['date']}, {result['seconds']:,.0f} s",
-        f"{machine['cpus']} CPUs ({machine['cpu']}), {machine['system']}, load {load} at the start",
-        ", ".join(f"{name} {version}" for name, version in versions.items()),
-    ]
-    return ". ".join(facts) + "."

@@ -6,11 +6,11 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
-from anamnos.embed.base import Embedder, Vectors
+from anamnos.embed.base import Embedder, TokenEmbedder, Tokens, Vectors, gives_tokens
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
@@ -70,10 +70,20 @@ class TimedEmbedder:
         return self.inner.dim
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        vectors, seconds = timed(lambda: self.inner.embed(texts))
+        return self._watched(texts, lambda: self.inner.embed(texts))
+
+    @property
+    def token_dim(self) -> int:
+        return self.inner.token_dim if gives_tokens(self.inner) else 0
+
+    def embed_tokens(self, texts: Sequence[str]) -> tuple[Vectors, list[Tokens]]:
+        return self._watched(texts, lambda: cast(TokenEmbedder, self.inner).embed_tokens(texts))
+
+    def _watched(self, texts: Sequence[str], embed: Callable[[], T]) -> T:
+        result, seconds = timed(embed)
         self.seconds += seconds
         self.texts += len(texts)
-        return vectors
+        return result
 
 
 @dataclass
@@ -100,13 +110,24 @@ class PairedEmbedder:
         return self.inner.dim
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        vectors, first = timed(lambda: self.inner.embed(texts))
-        vectors, second = timed(lambda: self.inner.embed(texts))
-        bare, inside = (first, second) if self._bare_first else (second, first)
-        self.bare_s += bare
-        self.inside_s += inside
+        return self._paired(texts, lambda: self.inner.embed(texts))
+
+    @property
+    def token_dim(self) -> int:
+        return self.inner.token_dim if gives_tokens(self.inner) else 0
+
+    def embed_tokens(self, texts: Sequence[str]) -> tuple[Vectors, list[Tokens]]:
+        return self._paired(texts, lambda: cast(TokenEmbedder, self.inner).embed_tokens(texts))
+
+    def _paired(self, texts: Sequence[str], embed: Callable[[], T]) -> T:
+        if self._bare_first:
+            self.bare_s += timed(lambda: self.inner.embed(texts))[1]
+        result, seconds = timed(embed)
+        self.inside_s += seconds
+        if not self._bare_first:
+            self.bare_s += timed(lambda: self.inner.embed(texts))[1]
         self._bare_first = not self._bare_first
-        return vectors
+        return result
 
 
 def median(values: Sequence[float]) -> float:

@@ -49,6 +49,7 @@ FILES = {
     "realtalk": ("Chat_9.json", json.dumps(REALTALK)),
     "longmemeval": ("s.json", json.dumps(LONGMEMEVAL)),
     "messages": ("chat.json", json.dumps([{"role": "user", "content": "We went sailing."}])),
+    "corpus": ("corpus.json", json.dumps([{"title": "", "text": "We went sailing."}])),
     "chatlog": ("chat.txt", "[2024-05-01 18:20] Ann: We went sailing.\n"),
     "markdown": ("notes.md", "# Summer\n\nWe went sailing.\n"),
     "text": ("notes.txt", "We went sailing.\n"),
@@ -84,7 +85,7 @@ def test_words_are_kept_times_are_utc_and_ids_are_unique(example: tuple[Reader, 
 def test_documents_are_resources_and_chats_are_turns(example: tuple[Reader, Path]) -> None:
     reader, path = example
     for turn in read_file(path):
-        if reader.name in ("text", "markdown"):
+        if reader.name in ("text", "markdown", "corpus"):
             assert (turn.role, turn.speaker) == (Role.RESOURCE, None)
         else:
             assert turn.role is Role.TURN
@@ -101,7 +102,7 @@ def test_the_data_of_a_turn_cannot_be_changed(example: tuple[Reader, Path]) -> N
         turn.data["x"] = 1  # type: ignore[index]
 
 
-@pytest.mark.parametrize("reader", ["locomo", "realtalk", "longmemeval", "messages"])
+@pytest.mark.parametrize("reader", ["locomo", "realtalk", "longmemeval", "messages", "corpus"])
 @pytest.mark.parametrize("data", [{}, [], [1], "text", None, {"session_1": 3}, {"messages": 3}, [{"x": 1}]])
 def test_json_of_another_shape_is_refused_by_a_named_reader(tmp_path: Path, reader: str, data: object) -> None:
     path = tmp_path / "other.json"

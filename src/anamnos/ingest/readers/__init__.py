@@ -8,6 +8,7 @@ from typing import Any
 from anamnos.errors import InvalidInput
 from anamnos.ingest.readers.base import Reader, Turn
 from anamnos.ingest.readers.chatlog import ChatlogReader
+from anamnos.ingest.readers.corpus import CorpusReader
 from anamnos.ingest.readers.files import JSONL_SUFFIXES, MAX_BYTES, check_file, json_lines, read_json
 from anamnos.ingest.readers.locomo import LocomoReader
 from anamnos.ingest.readers.longmemeval import LongMemEvalReader
@@ -24,6 +25,7 @@ READERS: tuple[Reader, ...] = (
     RealtalkReader(),
     LongMemEvalReader(),
     MessagesReader(),
+    CorpusReader(),
     ChatlogReader(),
     MarkdownReader(),
     TextReader(),

@@ -49,6 +49,12 @@ def read_item(item: Mapping[str, Any], *, where: str = "the item") -> list[Turn]
     return list(_turns(item, where, {}))
 
 
+def question_time(item: Mapping[str, Any], *, where: str = "the item") -> datetime | None:
+    """Return when the item's question is asked; None if the file does not say."""
+    date = item.get("question_date")
+    return None if date is None else _time(date, f"'question_date' of {where}")
+
+
 def _turns(item: Any, where: str, seen: dict[str, tuple[Any, str]]) -> Iterator[Turn]:
     """Yield the turns of the sessions that are not in ``seen``: session id -> (words, where it was read)."""
     for session_id, date, session in _sessions(as_record(item, where), where):
