@@ -14,7 +14,7 @@ from anamnos.errors import AnamnosError
 
 if TYPE_CHECKING:
     from anamnos.memory import AsyncMemory, Memory
-    from anamnos.types import And, Hit, Not, Or, PackedContext, Receipt, Where, where
+    from anamnos.types import And, Hit, Hits, Not, Or, PackedContext, Receipt, Where, where
 
 __version__ = "0.1.0"
 
@@ -25,6 +25,7 @@ __all__ = [
     "BlobRef",
     "CubeId",
     "Hit",
+    "Hits",
     "MemCube",
     "Memory",
     "Not",

@@ -28,7 +28,12 @@ class Settings:
                      ``auto`` is the one that the vault remembers, else minilm if it is installed, else hashing
     model_dir        folder of the embedder's model; empty: the installed package
     embedder_api_key for an ``openai:`` embedder
+    llm_url          optional language model: base address of an OpenAI-compatible service, or ``recorded:<file>``
+    llm_model        its name there
+    llm_api_key      for it
+    extract          what to find in turns as they are written: ``off``, ``rules`` or ``llm``
     recipe           how to recall; see ``anamnos.recipes``
+    reranker         folder of a cross-encoder (``model.onnx``, ``tokenizer.json``) that reads the best hits once more
     max_text_chars   longest text of one memory
     busy_timeout_s   how long a write waits for other writers
     batch_size       memories embedded and written at a time when many come at once
@@ -37,7 +42,12 @@ class Settings:
     embedder: str = "auto"
     model_dir: str = ""
     embedder_api_key: str = ""
-    recipe: str = "zsum-v2"
+    llm_url: str = ""
+    llm_model: str = ""
+    llm_api_key: str = ""
+    extract: str = "off"
+    recipe: str = "zsum-v3"
+    reranker: str = ""
     max_text_chars: int = 1_000_000
     busy_timeout_s: float = 60.0
     batch_size: int = 256

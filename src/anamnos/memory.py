@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import functools
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -39,25 +40,31 @@ from anamnos.cube import (
     check_version,
     freeze_json,
     thaw_json,
+    to_iso,
     utc_now,
     uuid7_source,
 )
 from anamnos.embed import resolve_embedder, spec_of
-from anamnos.embed.base import Embedder
+from anamnos.embed.base import Embedder, Vectors, gives_tokens
 from anamnos.errors import ConfigError, InvalidInput, LimitExceeded, NotFound, StoreError
 from anamnos.index.terms import TERMS_VERSION, TermReader, searchable_text
 from anamnos.ingest.plan import CORRECTED, Origin, Planned, key_of_next, plan
 from anamnos.ingest.readers import read_source
 from anamnos.ingest.readers.base import Turn
 from anamnos.ingest.readers.messages import turns_from_messages
-from anamnos.recall.evidence import best_sentence
+from anamnos.llm import resolve_llm
+from anamnos.recall.analyse import Cue, analyse
+from anamnos.recall.answer import Answer, answer
+from anamnos.recall.calibrate import Calibration, calibrate, with_weights
+from anamnos.recall.evidence import Sentence, ranked_sentences
 from anamnos.recall.pack import CountTokens, estimate_tokens, pack
-from anamnos.recall.search import Recaller
-from anamnos.recipes import RECIPES
+from anamnos.recall.rerank import Reranker, rerankers
+from anamnos.recall.search import Explanation, Recaller
+from anamnos.recipes import RECIPES, Recipe
 from anamnos.store.apply import apply
-from anamnos.store.base import EmbedderInfo, Store
+from anamnos.store.base import EmbedderInfo, Store, held_at
 from anamnos.system.exchange import Exported, read_export, write_export
-from anamnos.system.reembed import reembed
+from anamnos.system.reembed import embedded, reembed
 from anamnos.system.vault import Vault
 from anamnos.types import (
     Comparison,
@@ -65,6 +72,7 @@ from anamnos.types import (
     Field,
     Filter,
     Hit,
+    Hits,
     Op,
     OpKind,
     Outcome,
@@ -112,6 +120,10 @@ class Memory:
         self.settings: Settings = load_settings(folder, {**settings, "embedder": named})
         if self.settings.recipe not in RECIPES:
             raise ConfigError(f"There is no recipe {self.settings.recipe!r}.", hint=f"Use: {', '.join(RECIPES)}.")
+        if self.settings.extract not in ("off", "rules", "llm"):
+            raise ConfigError(f"There is no extractor {self.settings.extract!r}.", hint="Use: off, rules, llm.")
+        if self.settings.extract == "llm" and resolve_llm(self.settings) is None:
+            raise ConfigError("extract is llm, but there is no language model.", hint="Set ANAMNOS_LLM_URL.")
         self._clock = clock
         self._new_id = new_id or uuid7_source()
         self._reader = TermReader()
@@ -199,6 +211,44 @@ class Memory:
         origin = Origin(scope, source or str(path.absolute()), operator, _labels(tags))
         return self._remember(turns, origin, whole_source=True, progress=progress)
 
+    def enrich(self, scope: Scope, *, extractor: str = "rules", progress: Progress | None = None) -> Receipt:
+        """Find what the turns and notes of a scope say (facts, preferences, names, times) and remember it beside them.
+
+        extractor  ``rules``, or ``llm`` for the language model of the settings; where that fails, the rules do its
+                   work, and the reason is on the memory (``annotations.data["extract"]``)
+        progress   counts turns
+        Each memory that is made has role fact, stands on one turn (``derived_from``) and goes with it. What was read is
+        not read again; an edited turn is, and what its old words gave is erased. Receipt: what was added and deleted.
+        Raises: ConfigError if there is no such extractor, or no language model.
+        """
+        _check_scope(scope)
+        from anamnos.ingest import enrich  # many patterns, which take a while to compile
+        from anamnos.ingest.extract import resolve_extractor
+
+        found = resolve_extractor(extractor, self._reader, resolve_llm(self.settings))
+        store = self.vault.store
+        sequence = store.sequence()
+        turns = enrich.unread(store, scope, found.operator)
+        done: builtins.list[tuple[CubeId, Outcome]] = []
+        read = 0
+        for batch in enrich.sessions(turns, self.settings.batch_size):
+            before = enrich.derived_of(store, scope, batch)
+            new = [cube for cube in batch if not enrich.is_read(cube, before.get(cube.id, ()), found.operator)]
+            planned = enrich.plan_derived(found.extract(new), new, found.operator, self._new_id, self._clock())
+            known = store.find(item.key for item in planned)
+            receipt = self._write(self._ops([item for item in planned if item.key not in known]))
+            kept = {*receipt.ids, *known.values()}
+            gone = [cube_id for cube in new for cube_id in enrich.stale(before.get(cube.id, ()), kept)]
+            done += zip(receipt.ids, receipt.outcomes, strict=True)
+            if gone:
+                erased = self._erase(gone)
+                done += zip(erased.ids, erased.outcomes, strict=True)
+            read += len(batch)
+            if progress:
+                progress(read, len(turns))
+        store.set_setting(enrich.mark_name(scope, found.operator), str(sequence))
+        return Receipt(tuple(i for i, _ in done), tuple(o for _, o in done), store.sequence())
+
     def update(
         self,
         cube_id: str,
@@ -269,13 +319,21 @@ class Memory:
         top_k: int = 10,
         filter: Filter | None = None,
         vector: Vector | None = None,
-    ) -> builtins.list[Hit]:
-        """Return the memories of a scope that answer ``query`` best, best first.
+        as_of: datetime | None = None,
+        rerank: Sequence[Reranker] | None = None,
+    ) -> Hits:
+        """Return the memories of a scope that answer ``query`` best, best first, and how sure it is that they do.
+
+        The result is a list of ``Hit`` with a ``confidence`` in [0, 1] that the memory holds the answer at all.
 
         top_k   exactly so many, if the scope (and the filter) has so many
         filter  which may be returned; make one with ``anamnos.where(role=…, tags=…, since=…)``
         vector  the query's embedding, if it is known: (dim,) float32 of norm 1
-        Raises: InvalidInput for an empty or too long query, a bad top_k, a vector that does not fit.
+        as_of   search what was remembered then and true then: each memory in its version of that moment, without those
+                that had not begun or had ceased to be true (``valid_from``, ``valid_to``). A time to come is taken as
+                the present; what was deleted since is gone from the past too
+        rerank  what to put the hits in a better order with, one after the other; None: as the settings say
+        Raises: InvalidInput for an empty or too long query, a bad top_k, a vector that does not fit, a naive as_of.
         """
         _check_scope(scope)
         _check_filter(filter)
@@ -285,7 +343,49 @@ class Memory:
             raise InvalidInput(f"top_k must be a whole number from 1 to {MAX_TOP_K:,}, got {top_k!r}.")
         if vector is not None:
             vector = self._checked_vector(vector)
-        return self._recaller.search(query, scope, top_k=top_k, filter=filter, vector=vector)
+        as_of = self._past(as_of)
+        steps = self._rerankers if rerank is None else rerank
+        depth = max([top_k, *(step.depth for step in steps)])
+        found = self._recaller.search(query, scope, top_k=depth, filter=filter, vector=vector, as_of=as_of)
+        hits: builtins.list[Hit] = found
+        for step in steps:
+            considered = hits if step.depth else hits[:top_k]
+            hits = step.rerank(query, considered, self._vectors_of)
+        return Hits(hits[:top_k], found.confidence)
+
+    def explain(self, query: str, scope: Scope, *, top_k: int = 10, filter: Filter | None = None) -> Explanation:
+        """Return what ``search`` finds and how it comes to it: the cue as understood, the recipe, each channel's part.
+
+        Raises: as ``search``.
+        """
+        hits = self.search(query, scope, top_k=top_k, filter=filter)
+        cue = self._recaller.cue(query, self._recaller.space(scope), scope)
+        return Explanation(cue, self._recaller.served(words=gives_tokens(self.embedder)), hits)
+
+    def calibrate(
+        self, questions: Iterable[tuple[str, Sequence[str]]], scope: Scope, *, adopt: bool = True
+    ) -> Calibration:
+        """Fit the weights of the recipe to questions whose answers are known, and use them from now on if that helps.
+
+        questions  (question, ids of the memories or of the messages that answer it)
+        adopt      False: only look
+        They are used if recall@10 rises by more than twice its standard error, each question being scored with weights
+        fitted on others; then they hold for the whole vault, until the next call. A search of another embedder or
+        recipe knows nothing of them. Raises: InvalidInput if fewer than 20 questions have an answer in the scope.
+        """
+        _check_scope(scope)
+        by_message: dict[str, CubeId] = {name: cube.id for cube in self._each(scope, None) for name in cube.provenance.message_ids}
+        asked = [
+            self._recaller.labelled(check_text("question", text), scope, [by_message.get(name, CubeId(name)) for name in answers])
+            for text, answers in questions
+        ]
+        recipe = self._recaller.served(words=gives_tokens(self.embedder))
+        result = calibrate([one for one in asked if one is not None], RECIPES[recipe.name])
+        if adopt:
+            weights = json.dumps(dict(result.weights) if result.adopted else {})
+            self.vault.store.set_setting(_weights_of(recipe, self._info), weights)
+            self._use(self.embedder)
+        return result
 
     def answer_context(
         self,
@@ -295,34 +395,66 @@ class Memory:
         token_budget: int = 2_000,
         top_k: int = 25,
         filter: Filter | None = None,
+        as_of: datetime | None = None,
         count_tokens: CountTokens = estimate_tokens,
     ) -> PackedContext:
         """Return what a prompt needs to answer ``question``: the best memories with their neighbours, in order of
         time, dated and cited, in at most ``token_budget`` tokens.
 
-        count_tokens  how long a text is for the model that will read it; an estimate by default
+        as_of         as in ``search``
+        count_tokens  how long a text is for the model that will read it; an estimate by default. See
+                      ``anamnos.recall.pack.tokenizer_counter``
         Raises: as ``search``; InvalidInput for a budget below 1.
         """
-        if isinstance(token_budget, bool) or not isinstance(token_budget, int) or token_budget < 1:
-            raise InvalidInput(f"token_budget must be a whole number >= 1, got {token_budget!r}.")
-        hits = self.search(question, scope, top_k=top_k, filter=filter)
-        return pack(
-            hits,
-            self._recaller.neighbours,
-            token_budget=token_budget,
-            evidence=best_sentence(question, hits, self.embedder, self._reader),
-            count_tokens=count_tokens,
-        )
+        return self._evidence(question, scope, None, token_budget, top_k, filter, count_tokens, as_of)[1]
 
-    def get(self, cube_id: str, scope: Scope, *, version: int | None = None) -> MemCube:
-        """Return a memory, its current version by default. Raises: NotFound if it is not in the scope."""
+    def ask(
+        self,
+        question: str,
+        scope: Scope,
+        *,
+        asked_at: datetime | None = None,
+        token_budget: int = 2_000,
+        top_k: int = 25,
+        filter: Filter | None = None,
+        count_tokens: CountTokens = estimate_tokens,
+    ) -> Answer:
+        """Return the answer to ``question`` with the memories that it rests on, or that it is not in memory.
+
+        With a language model in the settings (``llm_url``) that model words it, and may say only what it can cite;
+        without one, or if it fails, the answer is taken from the best sentences: word for word, a date, a number or
+        a list.
+
+        asked_at  when it was asked, with a zone; None: when the newest memory was said
+        Raises: as ``answer_context``.
+        """
+        if asked_at is not None:
+            asked_at = check_time("asked_at", asked_at)
+        cue, context, ranked = self._evidence(
+            question, scope, asked_at, token_budget, top_k, filter, count_tokens
+        )
+        return answer(cue, ranked, context, resolve_llm(self.settings), asked_at=asked_at)
+
+    def get(
+        self, cube_id: str, scope: Scope, *, version: int | None = None, as_of: datetime | None = None
+    ) -> MemCube:
+        """Return a memory, its current version by default. Raises: NotFound if it is not in the scope.
+
+        as_of  as in ``search``; instead of a version
+        """
         _check_scope(scope)
         if version is not None:
             check_version("version", version)
+            if as_of is not None:
+                raise InvalidInput("version and as_of both say which version is wanted.", hint="Give one of them.")
         cube = self.vault.store.get(check_id("id", cube_id), version)
+        if cube is not None and (moment := self._past(as_of)) is not None:
+            then = (each for each in self.vault.store.history(cube.id) if held_at(each, moment))
+            cube = next(then, None)
         if cube is None or not scope.covers(cube.scope):
             what = f"memory {cube_id}" + (f" version {version}" if version is not None else "")
-            raise NotFound(f"There is no {what} in the scope {scope}.")
+            when = f" as of {to_iso(as_of)}" if as_of is not None else ""
+            raise NotFound(f"There is no {what} in the scope {scope}{when}.")
         return cube
 
     def list(
@@ -332,17 +464,19 @@ class Memory:
         filter: Filter | None = None,
         limit: int | None = 100,
         after: str | None = None,
+        as_of: datetime | None = None,
     ) -> builtins.list[MemCube]:
         """Return the memories of a scope in the order in which they were first written.
 
         after  the id of the last one that the caller has, to go on from there
+        as_of  as in ``search``
         """
         _check_scope(scope)
         _check_filter(filter)
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
             raise InvalidInput(f"limit must be a whole number >= 1 or None, got {limit!r}.")
         behind = None if after is None else check_id("after", after)
-        return self.vault.store.list(scope, filter, after=behind, limit=limit)
+        return self.vault.store.list(scope, filter, after=behind, limit=limit, as_of=self._past(as_of))
 
     def history(self, cube_id: str, scope: Scope) -> builtins.list[MemCube]:
         """Return all versions of a memory, oldest first. Raises: NotFound if it is not in the scope."""
@@ -389,14 +523,14 @@ class Memory:
         ops = []
         for start in range(0, len(items), self.settings.batch_size):
             batch = items[start : start + self.settings.batch_size]
-            texts = [searchable_text(item.cube) for item in batch if item.vector is None and item.is_text]
-            fresh = iter(self.embedder.embed(texts)) if texts else iter(())
+            bare = [item.cube for item in batch if item.vector is None and item.is_text]
+            fresh = zip(*embedded(self.embedder, bare, self._reader), strict=True)
             for item in batch:
                 derived = None
                 if item.is_text:
-                    vector = self._checked_vector(next(fresh) if item.vector is None else item.vector)
+                    vector, tokens = next(fresh) if item.vector is None else (item.vector, item.tokens)
                     terms = self._reader.terms(searchable_text(item.cube))
-                    derived = Derived(terms, vector, self._info.id)
+                    derived = Derived(terms, self._checked_vector(vector), self._info.id, tokens)
                 key = keys[item.cube.id, item.cube.version]
                 ops.append(Op(OpKind.RESTORE, cube=item.cube, derived=derived, key=key))
             if progress:
@@ -415,7 +549,7 @@ class Memory:
     def rebuild_index(self) -> None:
         """Make everything derived again from the texts: index terms, missing vectors, the vector index."""
         self._rederive_terms()
-        reembed(self.vault.store, self.embedder, self._info, batch_size=self.settings.batch_size)
+        reembed(self.vault.store, self.embedder, self._info, self._reader, batch_size=self.settings.batch_size)
         self._index.rebuild()
         self._recaller.forget_spaces()
 
@@ -430,12 +564,58 @@ class Memory:
         info = EmbedderInfo(new.id, new.dim)
         if name := named or spec_of(new):  # before the switch: a kill between the two must not leave a wrong name
             self.vault.store.set_setting(f"embedder:{info.id}", name)
-        reembed(self.vault.store, new, info, batch_size=self.settings.batch_size, progress=progress, switch=True)
+        size = self.settings.batch_size
+        reembed(self.vault.store, new, info, self._reader, batch_size=size, progress=progress, switch=True)
         self._index.close()
         self._use(new)
         self.vault.drop_other_indexes(self._index)
 
     # --- inside
+
+    def _evidence(
+        self,
+        question: str,
+        scope: Scope,
+        asked_at: datetime | None,
+        token_budget: int,
+        top_k: int,
+        filter: Filter | None,
+        count_tokens: CountTokens,
+        as_of: datetime | None = None,
+    ) -> tuple[Cue, PackedContext, builtins.list[Sentence]]:
+        """Return the cue of a question, its packed context, and the sentences of its hits, best first."""
+        if isinstance(token_budget, bool) or not isinstance(token_budget, int) or token_budget < 1:
+            raise InvalidInput(f"token_budget must be a whole number >= 1, got {token_budget!r}.")
+        as_of = self._past(as_of)
+        hits = self.search(question, scope, top_k=top_k, filter=filter, as_of=as_of)
+        space = self._recaller.space(scope, as_of=as_of)
+        with space.lock:
+            cue = analyse(question, space, scope, self._reader, asked_at=asked_at)
+        ranked = ranked_sentences(cue, hits, self.embedder, self._reader)
+        context = pack(
+            hits,
+            lambda hit: self._recaller.neighbours(hit, as_of),
+            self._version_before,
+            token_budget=token_budget,
+            evidence=ranked[0].text if ranked else "",
+            count_tokens=count_tokens,
+        )
+        return cue, context, ranked
+
+    def _past(self, as_of: datetime | None) -> datetime | None:
+        """Return the moment that a read is as of, never one to come; None for the present versions."""
+        return None if as_of is None else min(check_time("as_of", as_of), self._clock())
+
+    def _vectors_of(self, hits: Sequence[Hit]) -> Vectors:
+        rows = self.vault.store.rows_of((hit.id, hit.cube.version) for hit in hits)
+        return self.vault.store.vectors(rows, self._info)
+
+    def _version_before(self, cube: MemCube) -> MemCube | None:
+        """Return the last version of a memory that said something else, if there is one."""
+        if cube.version == 1:
+            return None
+        older = [v for v in self.vault.store.history(cube.id) if v.version < cube.version]
+        return next((v for v in reversed(older) if v.content != cube.content), None)
 
     def _resolve(self, given: Embedder | None) -> Embedder:
         """Return the embedder to work with; refuse one that the vault's vectors are not of."""
@@ -460,8 +640,16 @@ class Memory:
         held = self.vault.store.embedder()
         self._info = held if held is not None and held.id == embedder.id else EmbedderInfo(embedder.id, embedder.dim)
         self._index = self.vault.index(self._info)
-        recipe = RECIPES[self.settings.recipe]
+        recipe = self._weighted(RECIPES[self.settings.recipe])
+        if recipe.otherwise is not None:
+            recipe = replace(recipe, otherwise=self._weighted(recipe.otherwise))
         self._recaller = Recaller(self.vault.store, self._index, embedder, self._reader, recipe)
+        self._rerankers = rerankers(self.settings.reranker, self._reader)
+
+    def _weighted(self, recipe: Recipe) -> Recipe:
+        """Return a recipe with the weights that ``calibrate`` found, if there are such."""
+        found = self.vault.store.setting(_weights_of(recipe, self._info))
+        return with_weights(recipe, json.loads(found)) if found else recipe
 
     def _keep_terms_current(self) -> None:
         known = self.vault.store.setting("terms")
@@ -480,7 +668,7 @@ class Memory:
             yield batch
             last = batch[-1][0]
 
-    def _each(self, scope: Scope, filter: Filter) -> Iterator[MemCube]:
+    def _each(self, scope: Scope, filter: Filter | None) -> Iterator[MemCube]:
         after = None
         while page := self.vault.store.list(scope, filter, after=after, limit=1_000):
             yield from page
@@ -509,22 +697,23 @@ class Memory:
             receipt = _merge(receipt, batch, part)
             if progress:
                 progress(start + len(batch), len(planned))
+        if self.settings.extract != "off":
+            self.enrich(origin.scope, extractor=self.settings.extract)
         return receipt
 
     def _ops(self, planned: Sequence[Planned]) -> builtins.list[Op]:
         """Return the operations for what is not known already, embedded in one go."""
         new = [(item.cube, item.key) for item in planned if item.cube is not None]
-        texts = [searchable_text(cube) for cube, _ in new]
-        vectors = self.embedder.embed(texts) if texts else np.empty((0, self._info.dim), dtype=np.float32)
+        vectors, tokens = embedded(self.embedder, [cube for cube, _ in new], self._reader)
         return [
             Op(
                 OpKind.ADD if cube.version == 1 else OpKind.UPDATE,
                 target=None if cube.version == 1 else cube.id,
                 cube=cube,
-                derived=Derived(self._reader.terms(text), self._checked_vector(vector), self._info.id),
+                derived=Derived(self._reader.terms(searchable_text(cube)), self._checked_vector(vector), self._info.id, own),
                 key=key,
             )
-            for (cube, key), text, vector in zip(new, texts, vectors, strict=True)
+            for (cube, key), vector, own in zip(new, vectors, tokens, strict=True)
         ]
 
     def _write(self, ops: Sequence[Op]) -> Receipt:
@@ -604,6 +793,10 @@ class Memory:
         if not math.isclose(norm, 1.0, abs_tol=1e-2):
             raise InvalidInput(f"The vector has norm {norm:.4f}; it must be 1.", hint="Divide it by its norm.")
         return array
+
+
+def _weights_of(recipe: Recipe, info: EmbedderInfo) -> str:
+    return f"weights:{recipe.name}:{info.id}"
 
 
 def _check_scope(scope: object) -> None:
@@ -699,10 +892,14 @@ class AsyncMemory:
     add = _awaited(Memory.add)
     ingest = _awaited(Memory.ingest)
     update = _awaited(Memory.update)
+    enrich = _awaited(Memory.enrich)
     delete = _awaited(Memory.delete)
     delete_all = _awaited(Memory.delete_all)
     search = _awaited(Memory.search)
+    explain = _awaited(Memory.explain)
+    calibrate = _awaited(Memory.calibrate)
     answer_context = _awaited(Memory.answer_context)
+    ask = _awaited(Memory.ask)
     get = _awaited(Memory.get)
     list = _awaited(Memory.list)
     history = _awaited(Memory.history)

@@ -19,6 +19,7 @@ from anamnos.cube import (
     Role,
     State,
     Substrate,
+    check_id,
     check_name,
     check_text,
     check_time,
@@ -46,6 +47,7 @@ class Field(StrEnum):
     SESSION = "session"
     ACTOR = "actor"
     SOURCE = "source"
+    DERIVED_FROM = "derived_from"
     TAG = "tag"
     TEXT = "text"
     CREATED_AT = "created_at"
@@ -132,6 +134,8 @@ class Where:
             if not check_text(name, value).strip():
                 raise InvalidInput(f"The {name} is empty.")
             return value
+        if self.field is Field.DERIVED_FROM:
+            return check_id(f"The {name}", value)
         return check_name(name, value)
 
 
@@ -226,6 +230,22 @@ def names_state(tree: Filter | None) -> bool:
     return any(names_state(part) for part in tree.parts)
 
 
+_SAID = (Role.TURN, Role.NOTE, Role.RESOURCE)
+
+
+def names_derived(tree: Filter | None) -> bool:
+    """Return whether a filter asks for what was derived from other memories, which is left out by default."""
+    if tree is None:
+        return False
+    if isinstance(tree, Where):
+        roles = tree.value if tree.op is Comparison.IN else (tree.value,)
+        derived_role = tree.field is Field.ROLE and any(role not in _SAID for role in roles)
+        return tree.field is Field.DERIVED_FROM or derived_role
+    if isinstance(tree, Not):
+        return names_derived(tree.part)
+    return any(names_derived(part) for part in tree.parts)
+
+
 def matches(tree: Filter, cube: MemCube) -> bool:
     """Return whether ``cube`` passes the filter: the plain meaning that every engine must agree with.
 
@@ -242,6 +262,8 @@ def matches(tree: Filter, cube: MemCube) -> bool:
     have: tuple[Any, ...]
     if tree.field is Field.TAG:
         have = cube.annotations.tags
+    elif tree.field is Field.DERIVED_FROM:
+        have = cube.provenance.derived_from
     else:
         one = {
             Field.ROLE: cube.role,
@@ -282,11 +304,13 @@ class Derived:
     terms     hashed index terms in the order of the text: (n,) uint32
     vector    unit vector: (dim,) float32; None if there is none (yet)
     embedder  id of the vector's embedder; a store that uses another one refuses it. None: the one in use
+    tokens    vectors of the single words, one after the other, as ``anamnos.index.tokens`` packs them; b"" if none
     """
 
     terms: NDArray[np.uint32]
     vector: Vector | None
     embedder: str | None = None
+    tokens: bytes = b""
 
 
 class OpKind(StrEnum):
@@ -415,6 +439,18 @@ class Hit:
             "version": cube.version,
             "tags": list(cube.annotations.tags),
         }
+
+
+class Hits(list[Hit]):
+    """What a search found, best first: a list, and how sure it is.
+
+    confidence  in [0, 1]: how likely the memory holds the answer at all; low where nothing said is close to what is
+                asked, or only somebody else said it. See ``anamnos.recall.confidence``
+    """
+
+    def __init__(self, hits: Iterable[Hit] = (), confidence: float = 0.0) -> None:
+        super().__init__(hits)
+        self.confidence = confidence
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,8 @@ def life(tmp_path: Path) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
         ("add", ("The key is under the pot.", ANN), {"tags": ["home"]}),
         ("add", ([{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}], ANN), {}),
         ("ingest", (notes, ANN), {}),
+        ("add", ("I moved to Oslo in 2019.", ANN), {}),
+        ("enrich", (ANN,), {}),
         ("update", ("$0", ANN), {"content": "The key is in the shed."}),
         ("search", ("where is the key?", ANN), {"top_k": 3}),
         ("answer_context", ("where is the key?", ANN), {"token_budget": 100}),
@@ -75,6 +77,7 @@ def life(tmp_path: Path) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
         ("search", ("x", ANN), {"top_k": 0}),
         ("search", ("x", None), {}),
         ("ingest", (tmp_path / "nothing.txt", ANN), {}),
+        ("enrich", (ANN,), {"extractor": "llm"}),
         ("import_", (notes,), {}),
     ]
 

@@ -23,7 +23,7 @@ LEVELS = [
     {"recipes"},
     {"ingest", "recall", "evolve", "system", "agent"},
     {"store", "index", "embed", "llm", "activation", "parametric", "neural", "associative"},
-    {"types", "config"},
+    {"types", "config", "times"},
     {"cube"},
     {"errors"},
 ]

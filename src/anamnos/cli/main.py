@@ -13,10 +13,12 @@ SECTIONS = {
     "Remember": {
         "add": Lazy("anamnos.cli.remember:add", "Remember a text."),
         "ingest": Lazy("anamnos.cli.remember:ingest", "Remember files: chats, notes, documents, whole folders."),
+        "enrich": Lazy("anamnos.cli.enrich:enrich", "Find the facts and preferences that memories hold."),
     },
     "Recall": {
         "search": Lazy("anamnos.cli.recall:search", "Find the memories that fit a query best, and say why."),
-        "ask": Lazy("anamnos.cli.recall:ask", "Gather the evidence for a question, ready for a prompt."),
+        "explain": Lazy("anamnos.cli.explain:explain", "Show how a search comes to its result."),
+        "ask": Lazy("anamnos.cli.recall:ask", "Answer a question from memory, and show the evidence."),
         "list": Lazy("anamnos.cli.browse:list_", "List memories in the order in which they were written."),
         "get": Lazy("anamnos.cli.browse:get", "Show one memory with all that is known about it."),
         "history": Lazy("anamnos.cli.browse:history", "Show all versions of a memory."),
@@ -33,6 +35,7 @@ SECTIONS = {
         "rebuild-index": Lazy("anamnos.cli.keep:rebuild_index", "Make all indexes again from the texts."),
         "reembed": Lazy("anamnos.cli.keep:reembed", "Change the embedder of the vault."),
         "stats": Lazy("anamnos.cli.keep:stats", "Show how much is remembered and what it takes."),
+        "calibrate": Lazy("anamnos.cli.calibrate:calibrate", "Fit recall to questions with known answers."),
         "doctor": Lazy("anamnos.cli.doctor:doctor", "Check the installation and the vault, line by line."),
     },
     "Set up": {

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+from rich.console import Group
 from rich.text import Text
 
-from anamnos.cli.context import Target, command, joined, print_json
+from anamnos.cli.context import Target, command, joined, moment, print_json
 from anamnos.cli.filters import filter_options
-from anamnos.cli.render import console, evidence, hit_table
+from anamnos.cli.render import console, evidence, hit_table, safe
 from anamnos.types import Filter
+
+if TYPE_CHECKING:
+    from anamnos.recall.answer import Answer
 
 
 @command("search")
 @click.argument("query", nargs=-1, metavar="QUERY...|-")
 @click.option("-k", "--top-k", type=int, default=10, show_default=True, help="How many to show.")
 @click.option("--why", is_flag=True, help="Show what each channel saw and how much it counted.")
+@click.option("--as-of", metavar="TIME", help="Search what was remembered, and true, at that time; without a zone: UTC.")
 @filter_options
-def search(target: Target, query: tuple[str, ...], top_k: int, why: bool, filter: Filter | None) -> None:
+def search(
+    target: Target, query: tuple[str, ...], top_k: int, why: bool, as_of: str | None, filter: Filter | None
+) -> None:
     """Find the memories that fit a query best, and say why.
 
     \b
     Example:
       anamnos search "where is the key?" --user ann -k 3
     """
-    scope, text = target.scope(), joined(query, "query")
+    scope, text, then = target.scope(), joined(query, "query"), moment("--as-of", as_of)
     with target.open() as memory:
-        hits = memory.search(text, scope, top_k=top_k, filter=filter)
+        hits = memory.search(text, scope, top_k=top_k, filter=filter, as_of=then)
     if target.as_json:
-        print_json({"query": text, "hits": [hit.to_dict() for hit in hits]})
+        print_json(
+            {"query": text, "confidence": round(hits.confidence, 4), "hits": [hit.to_dict() for hit in hits]}
+        )
     elif hits:
         console().print(hit_table(hits, why=why))
     else:
@@ -38,24 +49,40 @@ def search(target: Target, query: tuple[str, ...], top_k: int, why: bool, filter
 @click.argument("question", nargs=-1, metavar="QUESTION...|-")
 @click.option("--budget", type=int, default=2_000, show_default=True, help="Tokens that the context may have.")
 @click.option("-k", "--top-k", type=int, default=25, show_default=True, help="How many memories to consider.")
+@click.option("--asked-at", metavar="TIME", help="When it is asked; else when the newest memory was said.")
 @filter_options
-def ask(target: Target, question: tuple[str, ...], budget: int, top_k: int, filter: Filter | None) -> None:
-    """Gather the evidence for a question, ready for a prompt.
+def ask(
+    target: Target, question: tuple[str, ...], budget: int, top_k: int, asked_at: str | None, filter: Filter | None
+) -> None:
+    """Answer a question from memory, and show the evidence.
 
-    Shows the sentence that answers best, then memories in order of time as a model would read them, then what their
-    numbers stand for. No language model is asked.
+    Shows the answer and what it rests on, then the sentence that fits best, then memories in order of time as a model
+    would read them, then what their numbers stand for. A language model is asked only if the settings name one.
 
     \b
     Example:
       anamnos ask "Where does Ann keep her spare key?" --user ann
     """
     scope, text = target.scope(), joined(question, "question")
+    now = moment("--asked-at", asked_at)
     with target.open() as memory:
-        found = memory.answer_context(text, scope, token_budget=budget, top_k=top_k, filter=filter)
+        found = memory.ask(text, scope, asked_at=now, token_budget=budget, top_k=top_k, filter=filter)
     if target.as_json:
         print_json({"question": text, **found.to_dict()})
-    elif found.citations:
-        console().print(evidence(found))
+    elif found.context.citations:
+        console().print(_answered(found))
     else:
-        none = "Nothing fits into so small a budget." if found.hits else "Nothing is remembered here."
+        none = "Nothing fits into so small a budget." if found.context.hits else "Nothing is remembered here."
         console().print(Text(none))
+
+
+def _answered(found: Answer) -> Group:
+    """Return the answer, how sure it is and what it rests on, and the evidence."""
+    numbers = "".join(f" [{number}]" for number in found.citations)
+    basis = f"{found.kind}, confidence {found.confidence:.2f}" + (f", from{numbers}" if numbers else "")
+    return Group(
+        Text(safe(found.text), style="bold green" if not found.not_in_memory else "bold yellow"),
+        Text(basis, style="dim"),
+        Text(),
+        evidence(found.context),
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,8 @@ class SpaceIndex:
 
     scope       any scope of the space; its agent and session play no part
     all_states  whether archived, merged and expired memories are in it too
+    as_of       instead of the current versions, those that held at that moment
+    derived     False: only what was said; True: only what was derived from it; None: both
 
     Arrays have one entry per document, in the order of the store's rows:
     rows          of the store
@@ -55,10 +58,20 @@ class SpaceIndex:
     actor         number of who said it, -1 for nobody; ``actors`` has the names
     """
 
-    def __init__(self, store: Store, scope: Scope, *, all_states: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        scope: Scope,
+        *,
+        all_states: bool = False,
+        as_of: datetime | None = None,
+        derived: bool | None = False,
+    ) -> None:
         self.store = store
         self.scope = scope
         self.all_states = all_states
+        self.as_of = as_of
+        self.derived = derived
         self.lock = threading.RLock()
         self.actors: list[str] = []
         self._applied = 0
@@ -77,6 +90,9 @@ class SpaceIndex:
             newest = self.store.sequence()
             if newest == self._applied:
                 return
+            if self.as_of is not None:
+                self._load()  # a past version stays one when it is retired, and goes when it is erased
+                return
             written: set[int] = set()
             gone: set[int] = set()
             self._sizes, self._marks = {}, {}
@@ -87,7 +103,9 @@ class SpaceIndex:
             self._remove(np.array(sorted(gone), dtype=np.int64))
             if written := written - gone:
                 rows = np.array(sorted(written), dtype=np.int64)
-                self._append(self.store.outline(self.scope, rows=rows, all_states=self.all_states))
+                self._append(
+                    self.store.outline(self.scope, rows=rows, all_states=self.all_states, derived=self.derived)
+                )
             if 8 * int(np.count_nonzero(~self.alive)) > max(len(self), 1_000):
                 self._load()
 
@@ -117,7 +135,7 @@ class SpaceIndex:
         self._counts = np.empty(0, dtype=np.float32)
         self._recent: dict[int, list[tuple[int, float]]] = defaultdict(list)  # postings since the arrays were made
         self._recent_size = 0
-        self._append(self.store.outline(self.scope, all_states=self.all_states))
+        self._append(self.store.outline(self.scope, all_states=self.all_states, as_of=self.as_of, derived=self.derived))
 
     def _append(self, new: Outline) -> None:
         keep = np.flatnonzero(new.rows > self.rows[-1]) if len(self) else np.arange(len(new.rows))

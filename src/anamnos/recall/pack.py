@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
-from anamnos.cube import CubeId, MemCube
+from anamnos.cube import CubeId, MemCube, Role
+from anamnos.errors import ConfigError, MissingExtra
+from anamnos.recall.rerank.duplicates import repeats
+from anamnos.recall.rerank.updates import superseded
 from anamnos.types import Hit, PackedContext
 
 CountTokens = Callable[[str], int]
 _EARLIEST = float("-inf")
+_COMPARED = 100  # hits among which repetitions and changes are looked for
+_ROUNDS = 4  # choices, each in less room where the whole came to more than its lines
+_TRIES = 16  # lines of a choice that are counted together with the whole
+_ALSO = 5  # further days on which the same was said
 
 
 def estimate_tokens(text: str) -> int:
@@ -21,9 +31,37 @@ def estimate_tokens(text: str) -> int:
     return -(-(len(text) - other) // 4) + other
 
 
+def tokenizer_counter(path: str | Path) -> CountTokens:
+    """Return a counter of the tokens that a model reads, by its ``tokenizer.json`` (the format of ``tokenizers``).
+
+    Tokens that the model's own prompt adds (``[CLS]``, ``<s>``) are not counted.
+    Raises: MissingExtra without the package tokenizers; ConfigError if the file is not there or no tokenizer.
+    """
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as exc:
+        raise MissingExtra("Counting with a tokenizer", "embed") from exc
+    try:
+        tokenizer = Tokenizer.from_str(Path(path).read_text("utf-8"))
+    except Exception as exc:  # tokenizers raises bare Exception
+        raise ConfigError(f"{path} is no tokenizer: {exc}.", hint="Name a tokenizer.json of the model.") from exc
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of the text: what a memory says, or, indented below that, what it said in the version before."""
+
+    cube: MemCube
+    earlier: MemCube | None = None
+
+
 def pack(
     hits: Sequence[Hit],
     neighbours: Callable[[Hit], Sequence[MemCube]],
+    before: Callable[[MemCube], MemCube | None] = lambda cube: None,
     *,
     token_budget: int,
     evidence: str,
@@ -31,27 +69,72 @@ def pack(
 ) -> PackedContext:
     """Return the best hits and their neighbours as text of at most ``token_budget`` tokens.
 
-    Hits are taken best first while they fit, each with those neighbours that fit too; then all are put in order of
-    time under a heading per session, so that a model reads them as they happened.
+    Hits are taken best first while they fit, then what they said before they were changed, then those of their
+    neighbours that fit; then all are put in order of time under a heading per session, so that a model reads them as
+    they happened. A hit that only repeats a better one is a date in that one's line, and one that another hit
+    supersedes says so.
 
     neighbours  gives the memories next to a hit
+    before      gives the version that said something else before, or None; not asked for passages of documents
     evidence    the sentence that answers best
+
+    The budget is kept whatever ``count_tokens`` makes of a whole and its parts: what is returned was counted whole.
+    Each line is counted once, and a whole some dozens of times at most, so the work grows as the number of hits.
     """
-    chosen: dict[CubeId, MemCube] = {}
-    taken: list[Hit] = []
-    for hit in hits:
-        with_hit = {**chosen, hit.cube.id: hit.cube}
-        if count_tokens(_render(with_hit.values())) > token_budget:
-            continue
-        chosen = with_hit
-        taken.append(hit)
-    for hit in taken:
-        for cube in neighbours(hit):
-            with_neighbour = {**chosen, cube.id: cube}
-            if cube.id not in chosen and count_tokens(_render(with_neighbour.values())) <= token_budget:
-                chosen = with_neighbour
-    ordered = _in_time(chosen.values())
-    text = _render(ordered)
+    page = _Page([hit.cube for hit in hits[:_COMPARED]])
+    counted = functools.cache(count_tokens)
+    near = functools.cache(lambda number: tuple(neighbours(hits[number])))
+    past = functools.cache(lambda number: before(hits[number].cube))
+
+    def choose(fits: Callable[[_Line], bool]) -> list[_Line]:
+        """Return the lines that fit, asked for in the order of their worth."""
+        whole = ((number, _Line(hit.cube)) for number, hit in enumerate(hits) if hit.id not in page.repeated)
+        taken = [(number, line) for number, line in whole if fits(line)]
+        lines = {line.cube.id: line for _, line in taken}
+        changed = (number for number, line in taken if line.cube.role is not Role.RESOURCE)
+        versions = (_Line(hits[number].cube, old) for number in changed if (old := past(number)) is not None)
+        earlier = [line for line in versions if fits(line)]
+        for cube in (cube for number, _ in taken for cube in near(number)):
+            if cube.id not in lines and cube.id not in page.repeated and fits(line := _Line(cube)):
+                lines[cube.id] = line
+        return [*lines.values(), *earlier]
+
+    def within(room: int) -> Callable[[_Line], bool]:
+        """Return what fits into ``room`` tokens by the lengths of the lines; the whole is counted where those say no.
+
+        A whole is often shorter than its parts together, so that a room that seems full is not. Below 0, only the
+        whole counts.
+        """
+        tries, headed, here = _TRIES, set[str](), list[_Line]()
+
+        def fits(line: _Line) -> bool:
+            nonlocal room, tries
+            heading = _heading(line.cube)
+            cost = counted(page.line(line, {}) + "\n") + (0 if heading in headed else counted(heading + "\n"))
+            if cost <= room:
+                room -= cost
+            else:
+                tries -= 1
+                if tries < 0 or (size := page.tokens([*here, line], count_tokens)) > token_budget:
+                    return False
+                room = token_budget - size if room >= 0 else room
+            headed.add(heading)
+            here.append(line)
+            return True
+
+        return fits
+
+    room = token_budget
+    for _ in range(_ROUNDS):
+        chosen = choose(within(room))
+        over = page.tokens(chosen, count_tokens) - token_budget
+        if over <= 0:
+            break
+        room = max(room - over, -1)
+    else:
+        chosen = choose(within(-1))
+    ordered = page.cubes(chosen)
+    text = page.text(chosen)
     return PackedContext(
         text=text,
         evidence=evidence,
@@ -61,8 +144,57 @@ def pack(
     )
 
 
-def _in_time(cubes: Iterable[MemCube]) -> list[MemCube]:
-    return sorted(cubes, key=_when)
+class _Page:
+    """How lines look on the page, given the best of the memories that may stand on it."""
+
+    def __init__(self, cubes: Sequence[MemCube]) -> None:
+        self.repeated = repeats(cubes)
+        self._superseded = superseded(cubes)
+        self._again: dict[CubeId, list[MemCube]] = {}
+        for cube in cubes:
+            if cube.id in self.repeated:
+                self._again.setdefault(self.repeated[cube.id], []).append(cube)
+
+    def tokens(self, lines: Iterable[_Line], count_tokens: CountTokens) -> int:
+        text = self.text(lines)
+        return count_tokens(text) if text else 0
+
+    def cubes(self, lines: Iterable[_Line]) -> list[MemCube]:
+        """Return the memories that are cited, in order of time: their numbers are their places, from 1."""
+        return sorted((line.cube for line in lines if line.earlier is None), key=_when)
+
+    def text(self, lines: Iterable[_Line]) -> str:
+        lines = list(lines)
+        cubes = self.cubes(lines)
+        numbers = {cube.id: number for number, cube in enumerate(cubes, start=1)}
+        below = {line.cube.id: line for line in lines if line.earlier is not None}
+        out: list[str] = []
+        heading = None
+        for cube in cubes:
+            if (here := _heading(cube)) != heading:
+                heading = here
+                out.append(here)
+            out.append(self.line(_Line(cube), numbers))
+            if cube.id in below:
+                out.append(self.line(below[cube.id], numbers))
+        return "\n".join(out)
+
+    def line(self, line: _Line, numbers: Mapping[CubeId, int]) -> str:
+        """Return a line; memories without a number count as number 0."""
+        cube = line.cube
+        if line.earlier is not None:
+            return f"  [superseded on {_day(line.earlier.time.superseded_at)}: {line.earlier.text}]"
+        speaker = f"{cube.provenance.actor}: " if cube.provenance.actor else ""
+        text = f"[{numbers.get(cube.id, 0)}] {speaker}{cube.text}"
+        days = {_day(again.time.created_at): None for again in self._again.get(cube.id, ()) if again.time.created_at}
+        if also := [day for day in days if day != _day(cube.time.created_at)][:_ALSO]:
+            text += f" (also on {', '.join(also)})"
+        if cube.time.valid_to is not None:
+            text += f" [until {_day(cube.time.valid_to)}]"
+        newer = self._superseded.get(cube.id)
+        if newer is not None and (not numbers or newer.id in numbers):
+            text += f" [superseded: see {numbers.get(newer.id, 0)}]"
+        return text
 
 
 def _when(cube: MemCube) -> tuple[float, CubeId]:
@@ -70,17 +202,9 @@ def _when(cube: MemCube) -> tuple[float, CubeId]:
     return (said.timestamp() if said else _EARLIEST, cube.id)
 
 
-def _render(cubes: Iterable[MemCube]) -> str:
-    lines: list[str] = []
-    heading = None
-    for number, cube in enumerate(_in_time(cubes), start=1):
-        here = (cube.scope.session, _day(cube.time.created_at))
-        if here != heading:
-            heading = here
-            lines.append(f"## {here[1]}" + (f" ({here[0]})" if here[0] else ""))
-        speaker = f"{cube.provenance.actor}: " if cube.provenance.actor else ""
-        lines.append(f"[{number}] {speaker}{cube.text}")
-    return "\n".join(lines)
+def _heading(cube: MemCube) -> str:
+    session = cube.scope.session
+    return f"## {_day(cube.time.created_at)}" + (f" ({session})" if session else "")
 
 
 def _day(time: datetime | None) -> str:

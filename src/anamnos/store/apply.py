@@ -19,7 +19,7 @@ def apply(op: Op, tx: Transaction, *, now: datetime) -> list[tuple[CubeId, Outco
     delete  the cube and everything derived from it, all versions
     restore a version as it was, times and all; ``unchanged`` if it is there already, or if its content is known
             under another id
-    now     becomes ``recorded_at``, but for restore
+    now     becomes ``recorded_at``, but for restore; never earlier than that of the version before
     Raises: NotFound for an unknown target; Conflict if the version is not the one after the current one;
     AccessDenied if the cube, or for delete anything derived from it, is frozen; InvalidInput if a cube is derived
     from another user's.
@@ -58,6 +58,7 @@ def _update(op: Op, target: CubeId, tx: Transaction, now: datetime) -> tuple[Cub
     _check_sources(cube, tx)
     if replace(cube, version=current.version, time=current.time) == current and _same_time(cube, current):
         return target, "unchanged"
+    now = max(now, current.time.recorded_at or now)  # of versions in a clock set back, only one must hold at a time
     tx.retire(target, now)
     tx.insert(_recorded(cube, now), op.derived, op.key)
     return target, "updated"

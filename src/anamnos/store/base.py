@@ -8,8 +8,11 @@ Laws (``anamnos.testing.StoreContract`` checks them on every engine, ``Reference
  5. ``sequence()`` only grows, and ``changes(after=n)`` gives each later change exactly once, in order.
  6. Erased means gone: after ``write()`` and ``scrub()``, no byte of an erased text is in any file of the store.
  7. A filter means what ``anamnos.types.matches`` says, on every engine.
- 8. Vectors are kept as they were given (float32), each under the name and dimension of its embedder.
+ 8. Vectors are kept as they were given (float32; those of words as bytes), each under the name and dimension of its
+    embedder.
  9. Rows are numbers >= 1 that only grow and are never used again.
+10. A read ``as_of`` a moment sees the versions of which ``held_at`` says yes, at most one of each cube, with their
+    terms and vectors; what was erased since is not among them.
 Errors are StoreError and its kinds; the engine's own never get out.
 """
 
@@ -29,6 +32,16 @@ from anamnos.cube import CubeId, MemCube, Scope
 from anamnos.types import Change, Derived, Filter, Vector
 
 Rows = NDArray[np.int64]
+
+
+def held_at(cube: MemCube, moment: datetime) -> bool:
+    """Return whether a version was believed at ``moment`` and true then: the plain meaning of ``as_of``.
+
+    Believed from ``recorded_at`` until ``superseded_at``, true from ``valid_from`` until ``valid_to``; a bound that is
+    not known is none. Source: valid time and transaction time of bitemporal databases, both half open.
+    """
+    spans = ((cube.time.recorded_at, cube.time.superseded_at), (cube.time.valid_from, cube.time.valid_to))
+    return all((since is None or since <= moment) and (until is None or moment < until) for since, until in spans)
 
 
 class Transaction(Protocol):
@@ -61,7 +74,7 @@ class Transaction(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What recall must know of each current text cube of one user, one entry per row, rows ascending.
+    """What recall must know of each text cube of one user, one entry per row, rows ascending.
 
     rows      (n,) int64
     order     (n, 2) uint64: the cube's id, which sorts by the time of its first writing
@@ -118,10 +131,12 @@ class Store(Protocol):
         *,
         after: CubeId | None = None,
         limit: int | None = None,
+        as_of: datetime | None = None,
     ) -> builtins.list[MemCube]:
         """Return current cubes covered by ``scope`` that pass the filter, by id, from the one behind ``after``.
 
         Without a condition on the state, only the states of ``SEARCHED_STATES`` are given.
+        as_of  instead of the current versions, those that held then
         """
 
     def export(self, scope: Scope | None = None) -> Iterator[tuple[MemCube, Derived | None, bytes]]:
@@ -146,17 +161,30 @@ class Store(Protocol):
     def changes(self, after: int, limit: int = 10_000) -> builtins.list[Change]:
         """Return the changes behind number ``after``, in order."""
 
-    def outline(self, scope: Scope, *, rows: Rows | None = None, all_states: bool = False) -> Outline:
+    def outline(
+        self,
+        scope: Scope,
+        *,
+        rows: Rows | None = None,
+        all_states: bool = False,
+        as_of: datetime | None = None,
+        derived: bool | None = None,
+    ) -> Outline:
         """Return the outline of the tenant's and user's current text cubes (of ``rows`` among them, if given).
 
         The agent and session of ``scope`` play no part. Only the states of ``SEARCHED_STATES`` unless ``all_states``.
+        as_of    instead of the current versions, those that held then
+        derived  True: only what was derived from other memories; False: only what was not
         """
 
-    def select(self, scope: Scope, filter: Filter | None = None) -> Rows:
+    def select(self, scope: Scope, filter: Filter | None = None, *, as_of: datetime | None = None) -> Rows:
         """Return the rows of what ``list`` would give, ascending."""
 
     def at(self, rows: Sequence[int]) -> builtins.list[MemCube]:
         """Return the cubes at these rows, in this order, leaving out rows that are not there."""
+
+    def rows_of(self, versions: Iterable[tuple[CubeId, int]]) -> Rows:
+        """Return the rows of versions (id, number), in this order; 0 for one that is not there."""
 
     def blob_names(self) -> set[str]:
         """Return the SHA-256 of every blob that some version of some cube refers to."""
@@ -174,8 +202,16 @@ class Store(Protocol):
     def vectors(self, rows: Rows, info: EmbedderInfo) -> NDArray[np.float32]:
         """Return the vectors at these rows: (len(rows), dim) float32, zeros where there is none."""
 
-    def put_vectors(self, rows: Rows, vectors: NDArray[np.float32], info: EmbedderInfo) -> None:
-        """Store vectors of an embedder for rows that are there; rows that are gone are passed over."""
+    def tokens(self, rows: Rows, info: EmbedderInfo) -> builtins.list[bytes]:
+        """Return the packed vectors of the single words at these rows, b"" where there are none."""
+
+    def put_vectors(
+        self, rows: Rows, vectors: NDArray[np.float32], info: EmbedderInfo, tokens: Sequence[bytes] = ()
+    ) -> None:
+        """Store vectors of an embedder for rows that are there; rows that are gone are passed over.
+
+        tokens  those of their single words, one per row, or none at all
+        """
 
     def without_vector(
         self, info: EmbedderInfo, *, after: int = 0, limit: int = 1_000
@@ -199,4 +235,4 @@ class Store(Protocol):
         """Write a consistent copy of the store's rows to a new file while others read and write."""
 
 
-__all__ = ["Change", "Derived", "EmbedderInfo", "Outline", "Rows", "Store", "Transaction", "Vector"]
+__all__ = ["Change", "Derived", "EmbedderInfo", "Outline", "Rows", "Store", "Transaction", "Vector", "held_at"]

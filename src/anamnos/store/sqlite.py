@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,13 +26,14 @@ from anamnos.errors import AnamnosError, Busy, Conflict, Corrupt, InvalidInput, 
 from anamnos.store import sqlite_vfs
 from anamnos.store.base import EmbedderInfo, Outline, Rows
 from anamnos.store.migrations import MIGRATIONS, SCHEMA_VERSION
-from anamnos.store.sqlite_filter import filter_condition, scope_condition, state_condition
+from anamnos.store.sqlite_filter import filter_condition, scope_condition, state_condition, time_condition
 from anamnos.store.sqlite_rows import (
     CUBE_COLUMNS,
     CUBE_TABLES,
     cube_from_row,
     id_bytes,
     id_text,
+    vector_from_bytes,
 )
 from anamnos.store.sqlite_write import SqliteTransaction, read_links
 from anamnos.types import Change, Derived, Filter, fold
@@ -192,8 +194,9 @@ class SqliteStore:
         *,
         after: CubeId | None = None,
         limit: int | None = None,
+        as_of: datetime | None = None,
     ) -> builtins.list[MemCube]:
-        condition, values = self._where(scope, filter)
+        condition, values = self._where(scope, filter, as_of)
         if after is not None:
             condition, values = f"{condition} AND c.id > ?", [*values, id_bytes(after)]
         return self._cubes(condition, values, f"ORDER BY c.id LIMIT {-1 if limit is None else int(limit)}")
@@ -210,14 +213,18 @@ class SqliteStore:
                 cube = self._cubes("c.row = ?", (row,), db=db)[0]
                 terms, key = db.execute("SELECT terms, key FROM cubes WHERE row = ?", (row,)).fetchone()  # type: ignore[misc]
                 vector = db.execute(
-                    "SELECT vector FROM vectors JOIN embedders USING (embedder) WHERE row = ? AND in_use",
+                    "SELECT vector, e.dim FROM vectors JOIN embedders e USING (embedder) WHERE row = ? AND in_use",
                     (row,),
+                ).fetchone()
+                tokens = db.execute(
+                    "SELECT tokens FROM tokens JOIN embedders USING (embedder) WHERE row = ? AND in_use", (row,)
                 ).get
                 derived = None
                 if terms is not None:
                     derived = Derived(
                         np.frombuffer(terms, dtype="<u4"),
-                        None if vector is None else np.frombuffer(vector, dtype="<f4"),
+                        None if vector is None else vector_from_bytes(*vector),
+                        tokens=tokens or b"",
                     )
                 yield cube, derived, key or b""
 
@@ -257,10 +264,11 @@ class SqliteStore:
                 )
             ]
 
-    def _where(self, scope: Scope, filter: Filter | None) -> tuple[str, builtins.list[Any]]:
+    def _where(self, scope: Scope, filter: Filter | None, as_of: datetime | None) -> tuple[str, builtins.list[Any]]:
+        holds, times = time_condition(as_of)
         in_scope, scope_values = scope_condition(scope)
         passes, filter_values = filter_condition(filter)
-        return f"c.current AND {in_scope} AND ({passes})", [*scope_values, *filter_values]
+        return f"{holds} AND {in_scope} AND ({passes})", [*times, *scope_values, *filter_values]
 
     def _cubes(
         self, condition: str, values: Sequence[Any], tail: str = "", *, db: apsw.Connection | None = None
@@ -286,11 +294,22 @@ class SqliteStore:
             )
             return [Change(seq, _KINDS[kind], row, id_text(cube_id)) for seq, kind, row, cube_id in rows]  # type: ignore[arg-type]
 
-    def outline(self, scope: Scope, *, rows: Rows | None = None, all_states: bool = False) -> Outline:
-        condition = "c.current AND c.substrate = 'text' AND s.tenant = ? AND s.user IS ?"
+    def outline(
+        self,
+        scope: Scope,
+        *,
+        rows: Rows | None = None,
+        all_states: bool = False,
+        as_of: datetime | None = None,
+        derived: bool | None = None,
+    ) -> Outline:
+        holds, values = time_condition(as_of)
+        condition = f"{holds} AND c.substrate = 'text' AND s.tenant = ? AND s.user IS ?"
         if not all_states:
             condition += f" AND {state_condition()}"
-        values: builtins.list[Any] = [scope.tenant, scope.user]
+        if derived is not None:
+            condition += f" AND {'' if derived else 'NOT '}EXISTS (SELECT 1 FROM derivations d WHERE d.row = c.row)"
+        values += [scope.tenant, scope.user]
         tables = "cubes c JOIN scopes s USING (scope)"
         if rows is not None:  # CROSS JOIN keeps SQLite from walking all scopes for a few rows
             tables = "json_each(?) j CROSS JOIN cubes c ON c.row = j.value CROSS JOIN scopes s USING (scope)"
@@ -321,8 +340,8 @@ class SqliteStore:
             terms=[terms or b"" for terms in columns[5]],
         )
 
-    def select(self, scope: Scope, filter: Filter | None = None) -> Rows:
-        condition, values = self._where(scope, filter)
+    def select(self, scope: Scope, filter: Filter | None = None, *, as_of: datetime | None = None) -> Rows:
+        condition, values = self._where(scope, filter, as_of)
         sql = f"SELECT c.row FROM {CUBE_TABLES} WHERE {condition} ORDER BY c.row"
         with self._reading() as db:
             return np.array([row for (row,) in db.execute(sql, values)], dtype=np.int64)
@@ -330,6 +349,12 @@ class SqliteStore:
     def at(self, rows: Sequence[int]) -> builtins.list[MemCube]:
         with self._reading() as db:
             return [cube for row in rows for cube in self._cubes("c.row = ?", (int(row),), db=db)]
+
+    def rows_of(self, versions: Iterable[tuple[CubeId, int]]) -> Rows:
+        sql = "SELECT row FROM cubes WHERE id = ? AND version = ?"
+        with self._reading() as db:
+            rows = [db.execute(sql, (id_bytes(cube_id), version)).get or 0 for cube_id, version in versions]
+        return np.array(rows, dtype=np.int64)
 
     def blob_names(self) -> set[str]:
         with self._reading() as db:
@@ -355,6 +380,7 @@ class SqliteStore:
                 raise Conflict(f"{missing} memories have no vector of {info.id} yet.", hint="Run: anamnos reembed")
             tx.db.execute("UPDATE embedders SET in_use = (embedder = ?)", (number,))
             tx.db.execute("DELETE FROM vectors WHERE embedder != ?", (number,))
+            tx.db.execute("DELETE FROM tokens WHERE embedder != ?", (number,))
             tx.db.execute("DELETE FROM embedders WHERE embedder != ?", (number,))
 
     def vectors(self, rows: Rows, info: EmbedderInfo) -> NDArray[np.float32]:
@@ -365,14 +391,27 @@ class SqliteStore:
                 " WHERE v.embedder = (SELECT embedder FROM embedders WHERE id = ? AND dim = ?)",
                 (json.dumps(rows.tolist()), info.id, info.dim),
             ):
-                out[place] = np.frombuffer(data, dtype="<f4")
+                out[place] = vector_from_bytes(data, info.dim)
         return out
 
-    def put_vectors(self, rows: Rows, vectors: NDArray[np.float32], info: EmbedderInfo) -> None:
+    def tokens(self, rows: Rows, info: EmbedderInfo) -> builtins.list[bytes]:
+        out = [b""] * len(rows)
+        with self._reading() as db:
+            number = db.execute("SELECT embedder FROM embedders WHERE id = ? AND dim = ?", (info.id, info.dim)).get
+            for place, data in db.execute(
+                "SELECT j.key, t.tokens FROM json_each(?) j JOIN tokens t ON t.row = j.value WHERE t.embedder = ?",
+                (json.dumps(rows.tolist()), number),
+            ):
+                out[place] = data
+        return out
+
+    def put_vectors(
+        self, rows: Rows, vectors: NDArray[np.float32], info: EmbedderInfo, tokens: Sequence[bytes] = ()
+    ) -> None:
         with self.write() as tx:
-            for row, vector in zip(rows.tolist(), vectors, strict=True):
+            for row, vector, own in zip(rows.tolist(), vectors, tokens or [b""] * len(rows), strict=True):
                 if tx.db.execute("SELECT 1 FROM cubes WHERE row = ?", (row,)).get is not None:
-                    tx.put_vector(row, vector, info)
+                    tx.put_vector(row, vector, own, info)
 
     def without_vector(
         self, info: EmbedderInfo, *, after: int = 0, limit: int = 1_000
@@ -498,7 +537,7 @@ _CHECKS = {
     ),
     "vectors have another length than their embedder says": (
         "SELECT count(*) FROM vectors v JOIN embedders e USING (embedder)"
-        " WHERE v.dim != e.dim OR length(v.vector) != 4 * e.dim"
+        " WHERE v.dim != e.dim OR length(v.vector) NOT IN (2 * e.dim, 4 * e.dim)"
     ),
     "links lead to memories that are not there": (
         "SELECT count(*) FROM links l WHERE NOT EXISTS (SELECT 1 FROM cubes c WHERE c.id = l.target)"

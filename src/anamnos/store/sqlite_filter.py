@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from anamnos.cube import Scope
+from anamnos.cube import Scope, to_iso
 from anamnos.store.sqlite_rows import micros
 from anamnos.types import SEARCHED_STATES, And, Comparison, Field, Filter, Not, Or, Where, fold, names_state
 
@@ -42,6 +42,21 @@ def scope_condition(scope: Scope) -> tuple[str, list[Any]]:
     return sql, values
 
 
+def time_condition(as_of: datetime | None) -> tuple[str, list[Any]]:
+    """Return the condition on ``cubes c`` that means ``held_at(cube, as_of)``; None: that it is the current version.
+
+    Times in the JSON are in UTC and, without their Z, sort as text.
+    """
+    if as_of is None:
+        return "c.current", []
+    said = "rtrim(json_extract(c.more, '$.time.{}'), 'Z')"
+    world = (str(to_iso(as_of)).rstrip("Z"),) * 2
+    return (
+        "ifnull(c.recorded_at <= ?, 1) AND ifnull(c.superseded_at > ?, 1)"
+        f" AND ifnull({said.format('valid_from')} <= ?, 1) AND ifnull({said.format('valid_to')} > ?, 1)"
+    ), [micros(as_of), micros(as_of), *world]
+
+
 def filter_condition(tree: Filter | None) -> tuple[str, list[Any]]:
     """Return the condition on ``cubes c`` (with scopes s, origins o) that means ``matches(tree, cube)``.
 
@@ -74,6 +89,10 @@ def _compile(tree: Filter) -> tuple[str, list[Any]]:
     if tree.field is Field.TAG:
         sql, values = _compare("value", tree)
         return f"EXISTS (SELECT 1 FROM json_each(c.more, '$.annotations.tags') WHERE {sql})", values
+    if tree.field is Field.DERIVED_FROM:
+        wanted = json.dumps([tree.value] if tree.op is Comparison.EQ else list(tree.value))
+        ids = "SELECT unhex(replace(value, '-', '')) FROM json_each(?)"
+        return f"c.row IN (SELECT row FROM derivations WHERE source IN ({ids}))", [wanted]
     sql, values = _compare(_COLUMNS[tree.field], tree)
     return f"ifnull({sql}, 0)", values
 

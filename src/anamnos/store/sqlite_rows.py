@@ -8,6 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from anamnos.cube import (
     Annotations,
     BlobRef,
@@ -61,6 +64,18 @@ def id_text(data: bytes) -> CubeId:
     """Return the cube id of 16 bytes."""
     text = data.hex()
     return CubeId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+
+
+def vector_bytes(vector: NDArray[np.float32]) -> bytes:
+    """Return a vector as the store keeps it: float16 where that loses nothing, else float32, little-endian."""
+    with np.errstate(over="ignore"):  # what is too large for float16 becomes infinite, and is then not equal
+        half = vector.astype("<f2")
+    return half.tobytes() if np.array_equal(half.astype(np.float32), vector) else vector.astype("<f4").tobytes()
+
+
+def vector_from_bytes(data: bytes, dim: int) -> NDArray[np.float32]:
+    """Return the vector that ``vector_bytes`` wrote."""
+    return np.frombuffer(data, dtype="<f2" if len(data) == 2 * dim else "<f4").astype(np.float32)
 
 
 def micros(time: datetime | None) -> int | None:

@@ -22,6 +22,7 @@ from anamnos.store.sqlite_rows import (
     link_from_row,
     micros,
     more_json,
+    vector_bytes,
 )
 from anamnos.types import Derived
 
@@ -131,14 +132,21 @@ class SqliteTransaction:
             unused = f"NOT EXISTS (SELECT 1 FROM cubes c WHERE c.{column} = {table}.{column})"
             self.db.execute(f"DELETE FROM {table} WHERE {column} = ? AND {unused}", (number,))
 
-    def put_vector(self, row: int, vector: NDArray[np.float32], info: EmbedderInfo) -> None:
+    def put_vector(self, row: int, vector: NDArray[np.float32], tokens: bytes, info: EmbedderInfo) -> None:
         if vector.shape != (info.dim,):
             raise ConfigError(f"A vector of shape {vector.shape} is not one of {info.id} with {info.dim} dimensions.")
-        self.db.execute("DELETE FROM vectors WHERE row = ? AND embedder = ?", (row, self.embedder_number(info)))
+        number = self.embedder_number(info)
+        for table in ("vectors", "tokens"):
+            self.db.execute(f"DELETE FROM {table} WHERE row = ? AND embedder = ?", (row, number))
+        self._insert_vector(row, number, vector, tokens)
+
+    def _insert_vector(self, row: int, number: int, vector: NDArray[np.float32], tokens: bytes) -> None:
         self.db.execute(
             "INSERT INTO vectors VALUES (?, ?, ?, ?)",
-            (row, self.embedder_number(info), info.dim, np.ascontiguousarray(vector, dtype="<f4").tobytes()),
+            (row, number, len(vector), vector_bytes(vector)),
         )
+        if tokens:
+            self.db.execute("INSERT INTO tokens VALUES (?, ?, ?)", (row, number, tokens))
 
     def embedder_number(self, info: EmbedderInfo) -> int:
         self.db.execute(
@@ -164,10 +172,7 @@ class SqliteTransaction:
                 f" of {name} with {dim} dimensions.",
                 hint="Open the vault again with its own embedder, or change it with: anamnos reembed",
             )
-        self.db.execute(
-            "INSERT INTO vectors VALUES (?, ?, ?, ?)",
-            (row, number, dim, np.ascontiguousarray(vector, dtype="<f4").tobytes()),
-        )
+        self._insert_vector(row, number, vector, derived.tokens)
 
     def _take_out_trigrams(self, row: int, content: str, substrate: str) -> None:
         if substrate == Substrate.TEXT:

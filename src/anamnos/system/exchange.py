@@ -27,11 +27,13 @@ class Exported:
     """One version of one cube in a file.
 
     vector  of the reading vault's embedder; None if the file has none of it
+    tokens  of the same embedder; b"" if the file has none
     """
 
     cube: MemCube
     key: bytes
     vector: Vector | None
+    tokens: bytes = b""
 
     @property
     def is_text(self) -> bool:
@@ -59,6 +61,8 @@ def write_export(path: Path, store: Store, scope: Scope | None, info: EmbedderIn
                     line["key"] = key.hex()
                 if derived is not None and derived.vector is not None:
                     line["vector"] = base64.b64encode(derived.vector.astype("<f4").tobytes()).decode()
+                    if derived.tokens:
+                        line["tokens"] = base64.b64encode(derived.tokens).decode()
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
                 count += 1
             file.write(json.dumps({"end": True, "count": count}) + "\n")
@@ -108,14 +112,15 @@ def _exported(path: Path, number: int, line: dict[str, Any], info: EmbedderInfo 
     try:
         cube = MemCube.from_dict(line["cube"])
         key = bytes.fromhex(line.get("key", ""))
-        vector = None
+        vector, tokens = None, b""
         if info is not None and "vector" in line:
             vector = np.frombuffer(base64.b64decode(line["vector"], validate=True), dtype="<f4")
             if vector.shape != (info.dim,) or not np.isfinite(vector).all():
                 raise InvalidInput(f"a vector of shape {vector.shape} or with numbers that are not finite")
+            tokens = base64.b64decode(line.get("tokens", ""), validate=True)
     except (AnamnosError, KeyError, ValueError, TypeError, binascii.Error) as exc:
         raise InvalidInput(f"{path}, line {number}, is damaged: {exc}.") from exc
-    return Exported(cube, key, vector)
+    return Exported(cube, key, vector, tokens)
 
 
 def _json(path: Path, number: int, line: str) -> dict[str, Any]:

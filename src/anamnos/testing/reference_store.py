@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from anamnos.cube import BlobRef, CubeId, MemCube, Scope, Substrate
 from anamnos.errors import ConfigError, Conflict, StoreError
-from anamnos.store.base import EmbedderInfo, Outline, Rows
+from anamnos.store.base import EmbedderInfo, Outline, Rows, held_at
 from anamnos.types import SEARCHED_STATES, Change, Derived, Filter, Vector, matches, names_state
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,7 +26,7 @@ _UNKNOWN_TIME = np.iinfo(np.int64).min
 
 @dataclass(frozen=True)
 class _Row:
-    """One version of one cube. ``vectors`` are by the id of their embedder."""
+    """One version of one cube. ``vectors`` and ``tokens`` are by the id of their embedder."""
 
     row: int
     cube: MemCube
@@ -34,10 +34,14 @@ class _Row:
     key: bytes
     terms: bytes | None
     vectors: Mapping[str, Vector]
+    tokens: Mapping[str, bytes]
 
     @property
     def is_text(self) -> bool:
         return self.cube.substrate is Substrate.TEXT
+
+    def holds(self, as_of: datetime | None) -> bool:
+        return self.current if as_of is None else held_at(self.cube, as_of)
 
 
 @dataclass
@@ -63,12 +67,12 @@ class _Contents:
     def current(self, cube_id: CubeId) -> _Row | None:
         return next((r for r in self.rows.values() if r.current and r.cube.id == cube_id), None)
 
-    def passing(self, scope: Scope, filter: Filter | None) -> list[_Row]:
-        """Return the current rows that a read in ``scope`` sees, rows ascending."""
+    def passing(self, scope: Scope, filter: Filter | None, as_of: datetime | None) -> list[_Row]:
+        """Return the rows that a read in ``scope`` sees, rows ascending."""
         return [
             r
             for r in self.rows.values()
-            if r.current
+            if r.holds(as_of)
             and scope.covers(r.cube.scope)
             and (names_state(filter) or r.cube.lifecycle.state in SEARCHED_STATES)
             and (filter is None or matches(filter, r.cube))
@@ -128,7 +132,8 @@ class ReferenceStore:
             derived = None
             if r.terms is not None:
                 vector = r.vectors.get(contents.in_use) if contents.in_use is not None else None
-                derived = Derived(np.frombuffer(r.terms, dtype="<u4"), vector)
+                tokens = r.tokens.get(contents.in_use or "", b"")
+                derived = Derived(np.frombuffer(r.terms, dtype="<u4"), vector, tokens=tokens)
             yield r.cube, derived, r.key
 
     def find(self, keys: Iterable[bytes]) -> dict[bytes, CubeId]:
@@ -156,16 +161,25 @@ class ReferenceStore:
     def changes(self, after: int, limit: int = 10_000) -> list[Change]:
         return self._now().changes[after : after + limit]
 
-    def outline(self, scope: Scope, *, rows: Rows | None = None, all_states: bool = False) -> Outline:
+    def outline(
+        self,
+        scope: Scope,
+        *,
+        rows: Rows | None = None,
+        all_states: bool = False,
+        as_of: datetime | None = None,
+        derived: bool | None = None,
+    ) -> Outline:
         wanted = None if rows is None else set(rows.tolist())
         found = [
             r
             for r in self._now().rows.values()
-            if r.current
+            if r.holds(as_of)
             and r.is_text
             and (r.cube.scope.tenant, r.cube.scope.user) == (scope.tenant, scope.user)
             and (all_states or r.cube.lifecycle.state in SEARCHED_STATES)
             and (wanted is None or r.row in wanted)
+            and derived in (None, bool(r.cube.provenance.derived_from))
         ]
         names = dict(enumerate(dict.fromkeys(r.cube.scope for r in found)))
         numbers = {name: number for number, name in names.items()}
@@ -180,12 +194,16 @@ class ReferenceStore:
             terms=[r.terms or b"" for r in found],
         )
 
+    def rows_of(self, versions: Iterable[tuple[CubeId, int]]) -> Rows:
+        known = {(r.cube.id, r.cube.version): r.row for r in self._now().rows.values()}
+        return np.array([known.get(version, 0) for version in versions], dtype=np.int64)
+
     def blob_names(self) -> set[str]:
         contents = (r.cube.content for r in self._now().rows.values())
         return {content.sha256 for content in contents if isinstance(content, BlobRef)}
 
-    def select(self, scope: Scope, filter: Filter | None = None) -> Rows:
-        return np.array([r.row for r in self._now().passing(scope, filter)], dtype=np.int64)
+    def select(self, scope: Scope, filter: Filter | None = None, *, as_of: datetime | None = None) -> Rows:
+        return np.array([r.row for r in self._now().passing(scope, filter, as_of)], dtype=np.int64)
 
     def at(self, rows: Sequence[int]) -> list[MemCube]:
         have = self._now().rows
@@ -210,7 +228,8 @@ class ReferenceStore:
             tx.contents.embedders = {info.id: info.dim}
             for r in list(tx.contents.rows.values()):
                 kept = {name: vector for name, vector in r.vectors.items() if name == info.id}
-                tx.contents.rows[r.row] = replace(r, vectors=kept)
+                tokens = {name: packed for name, packed in r.tokens.items() if name == info.id}
+                tx.contents.rows[r.row] = replace(r, vectors=kept, tokens=tokens)
 
     def vectors(self, rows: Rows, info: EmbedderInfo) -> NDArray[np.float32]:
         contents = self._now()
@@ -221,14 +240,23 @@ class ReferenceStore:
                     out[place] = contents.rows[row].vectors[info.id]
         return out
 
-    def put_vectors(self, rows: Rows, vectors: NDArray[np.float32], info: EmbedderInfo) -> None:
+    def tokens(self, rows: Rows, info: EmbedderInfo) -> list[bytes]:
+        contents = self._now()
+        known = contents.embedders.get(info.id) == info.dim
+        have = contents.rows
+        return [have[row].tokens.get(info.id, b"") if known and row in have else b"" for row in rows.tolist()]
+
+    def put_vectors(
+        self, rows: Rows, vectors: NDArray[np.float32], info: EmbedderInfo, tokens: Sequence[bytes] = ()
+    ) -> None:
         with self.write() as tx:
             tx.know(info)
-            for row, vector in zip(rows.tolist(), vectors, strict=True):
+            for row, vector, own in zip(rows.tolist(), vectors, tokens or [b""] * len(rows), strict=True):
                 _check_length(vector, info.dim)
                 if (r := tx.contents.rows.get(row)) is not None:
                     kept = np.array(vector, dtype=np.float32)
-                    tx.contents.rows[row] = replace(r, vectors={**r.vectors, info.id: kept})
+                    vectors_now, tokens_now = {**r.vectors, info.id: kept}, {**r.tokens, info.id: own}
+                    tx.contents.rows[row] = replace(r, vectors=vectors_now, tokens=tokens_now)
 
     def without_vector(self, info: EmbedderInfo, *, after: int = 0, limit: int = 1_000) -> list[tuple[int, MemCube]]:
         contents = self._now()
@@ -293,8 +321,9 @@ class ReferenceStore:
         *,
         after: CubeId | None = None,
         limit: int | None = None,
+        as_of: datetime | None = None,
     ) -> list[MemCube]:
-        found = sorted((r.cube for r in self._now().passing(scope, filter)), key=lambda cube: cube.id)
+        found = sorted((r.cube for r in self._now().passing(scope, filter, as_of)), key=lambda cube: cube.id)
         return [cube for cube in found if after is None or cube.id > after][:limit]
 
 
@@ -327,6 +356,7 @@ class ReferenceTransaction:
         if current and key and self.find(key) is not None:
             raise StoreError(f"A memory is there already under the key {key!r}.")
         vectors: dict[str, Vector] = {}
+        tokens: dict[str, bytes] = {}
         if derived is not None and derived.vector is not None:
             if self.contents.in_use is None:
                 raise ConfigError("The store has no embedder yet.", hint="Call use_embedder first.")
@@ -334,10 +364,11 @@ class ReferenceTransaction:
                 raise ConfigError(f"A vector of {derived.embedder} does not fit {self.contents.in_use}.")
             _check_length(derived.vector, self.contents.embedders[self.contents.in_use])
             vectors[self.contents.in_use] = np.array(derived.vector, dtype=np.float32)
+            tokens[self.contents.in_use] = derived.tokens
         self.contents.last_row += 1
         row = self.contents.last_row
         terms = None if derived is None else derived.terms.astype("<u4").tobytes()
-        self.contents.rows[row] = _Row(row, cube, current, key, terms, vectors)
+        self.contents.rows[row] = _Row(row, cube, current, key, terms, vectors, tokens)
         self._note("written", row, cube.id)
 
     def retire(self, cube_id: CubeId, at: datetime) -> None:

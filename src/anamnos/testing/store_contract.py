@@ -44,7 +44,7 @@ from anamnos.cube import (
 )
 from anamnos.errors import AccessDenied, AnamnosError, ConfigError, Conflict, NotFound, StoreError
 from anamnos.store.apply import apply
-from anamnos.store.base import EmbedderInfo, Store, Transaction
+from anamnos.store.base import EmbedderInfo, Store, Transaction, held_at
 from anamnos.testing import strategies as mine
 from anamnos.testing.fakes import FakeEmbedder, seeded_ids
 from anamnos.testing.reference_store import ReferenceStore
@@ -634,6 +634,24 @@ for n in range(10_000):
         assert not store.vectors(np.array([a]), EmbedderInfo("unknown", 4)).any()
         assert store.vectors(np.array([], dtype=np.int64), INFO).shape == (0, 16)
 
+    def test_vectors_of_words_come_back_in_the_order_asked_for(self, store: Store) -> None:
+        """Beside the vector they belong to, and gone with it."""
+        one, two = cube("one"), cube("two")
+        for new in (one, two):
+            found_by = derived(new)
+            assert found_by is not None
+            do(store, Op(OpKind.ADD, cube=new, derived=replace(found_by, tokens=new.text.encode())))
+        add(store, cube("three"))
+        a, b, c = store.select(ANN).tolist()
+        assert store.tokens(np.array([c, b, 10_000_000, a]), INFO) == [b"", b"two", b"", b"one"]
+        assert store.tokens(np.array([a]), EmbedderInfo("unknown", 4)) == [b""]
+        assert {found.tokens for _, found, _ in store.export(ANN) if found} == {b"one", b"two", b""}
+        rows = np.array([a, b])
+        store.put_vectors(rows, EMBEDDER.embed(["one", "two"]), INFO, [b"1", b"2"])
+        assert store.tokens(rows, INFO) == [b"1", b"2"]
+        do(store, Op(OpKind.DELETE, target=one.id))
+        assert store.tokens(rows, INFO) == [b"", b"2"]
+
     def test_a_vector_of_the_wrong_length_is_refused_and_nothing_changes(self, store: Store) -> None:
         add(store, cube("one"))
         rows = store.select(ANN)
@@ -795,6 +813,73 @@ for n in range(10_000):
         do(store, deleting(one))
         assert store.history(one.id) == []
 
+    # --- law 10: as of a moment
+
+    def test_as_of_a_moment_a_read_sees_what_was_believed_then(self, store: Store) -> None:
+        one, two, gone = cube("one"), cube("two"), cube("gone")
+        add(store, one, gone)
+        day = [NOW + timedelta(days=n) for n in range(5)]
+        do(store, updating(kept(store, one), content="one again"), now=day[1])
+        do(store, adding(two), now=day[2])
+        do(store, updating(kept(store, one), lifecycle=Lifecycle(state=State.ARCHIVED)), now=day[3])
+        do(store, deleting(gone), now=day[4])
+        want = {
+            NOW - timedelta(microseconds=1): [],
+            NOW: ["one"],
+            day[1] - timedelta(microseconds=1): ["one"],
+            day[1]: ["one again"],
+            day[2]: ["one again", "two"],
+            day[3]: ["two"],
+            day[4]: ["two"],
+        }
+        for moment, then in want.items():
+            assert texts(store.list(ANN, as_of=moment)) == then
+            assert sorted(texts(store.at(store.select(ANN, as_of=moment).tolist()))) == then
+            assert sorted(texts(store.at(store.outline(ANN, as_of=moment).rows.tolist()))) == then
+            assert store.list(BOB, as_of=moment) == []
+        assert texts(store.list(ANN, ALL_STATES, as_of=day[3])) == ["one again", "two"]
+        assert len(store.outline(ANN, all_states=True, as_of=day[3]).rows) == 2
+        assert texts(store.list(ANN, Where(Field.TEXT, Comparison.CONTAINS, "AGAIN"), as_of=day[2])) == ["one again"]
+        assert texts(store.list(ANN, as_of=day[2], after=one.id, limit=1)) == ["two"]
+
+    def test_as_of_a_moment_a_read_sees_what_was_true_then(self, store: Store) -> None:
+        micro = timedelta(microseconds=1)
+        spans: list[tuple[datetime | None, datetime | None]] = [
+            (None, None),
+            (NOW, None),
+            (None, NOW),
+            (NOW + micro, NOW + 2 * micro),
+            (NOW - micro, NOW + micro),
+            (NOW, NOW),
+            (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)),
+        ]
+        cubes = [cube(f"{n}", time=Times(valid_from=a, valid_to=b)) for n, (a, b) in enumerate(spans)]
+        do(store, *(adding(each) for each in cubes), now=NOW - timedelta(days=1))
+        want = {NOW - micro: "0246", NOW: "0146", NOW + micro: "0136", NOW + 2 * micro: "016"}
+        for moment, then in want.items():
+            assert "".join(texts(store.list(ANN, as_of=moment))) == then
+        assert len(store.list(ANN)) == len(spans), "without as_of, what is no longer true is read too"
+
+    def test_the_outline_as_of_a_moment_has_the_words_and_vectors_of_then(self, store: Store) -> None:
+        one = cube("old words", provenance=Provenance(actor="Ann"))
+        add(store, one)
+        do(store, updating(kept(store, one), content="new"), now=NOW + timedelta(days=1))
+        then = store.outline(ANN, as_of=NOW)
+        assert [np.frombuffer(t, "<u4").tolist() for t in then.terms] == [[hash_of("old"), hash_of("words")]]
+        assert list(then.actors) == ["Ann"]
+        np.testing.assert_array_equal(store.vectors(then.rows, INFO), EMBEDDER.embed(["old words"]))
+        now = store.outline(ANN, as_of=NOW + timedelta(days=1))
+        assert now.rows.tolist() == store.outline(ANN).rows.tolist() != then.rows.tolist()
+        assert len(store.outline(ANN, rows=now.rows, as_of=NOW).rows) == 0
+
+    def test_in_a_clock_set_back_one_version_holds_at_a_time(self, store: Store) -> None:
+        one = cube("0")
+        do(store, adding(one), now=NOW)
+        for n, hours in enumerate((10, 5, 7, 20), start=1):
+            do(store, updating(kept(store, one), content=str(n)), now=NOW + timedelta(hours=hours))
+        seen = [texts(store.list(ANN, as_of=NOW + timedelta(hours=n))) for n in (0, 4, 6, 8, 12, 30)]
+        assert seen == [["0"], ["0"], ["0"], ["0"], ["3"], ["4"]]
+
     def test_an_update_that_changes_nothing_is_none(self, store: Store) -> None:
         one = cube("one")
         add(store, one)
@@ -919,6 +1004,16 @@ for n in range(10_000):
         assert store.at([]) == []
         do(store, deleting(two))
         assert texts(store.at([b, a])) == ["one"]
+
+    def test_the_row_of_each_version_is_known(self, store: Store) -> None:
+        one, two = cube("one"), cube("two")
+        add(store, one, two)
+        do(store, updating(kept(store, one), content="uno"))
+        wanted = [(two.id, 1), (one.id, 2), (one.id, 1), (one.id, 3), (_new_id(NOW), 1)]
+        rows = store.rows_of(wanted).tolist()
+        assert texts(store.at(rows)) == ["two", "uno", "one"]
+        assert rows[3:] == [0, 0]
+        assert not store.vectors(np.array(rows), INFO)[3:].any()
 
     def test_export_goes_by_id_and_version(self, store: Store) -> None:
         one, two = cube("one"), cube("two", BOB)
@@ -1116,7 +1211,10 @@ class _Secret:
 
 @dataclass(frozen=True)
 class _Step:
-    """One drawn step of a life. ``which`` and ``others`` pick among the cubes that were ever added."""
+    """One drawn step of a life. ``which`` and ``others`` pick among the cubes that were ever added.
+
+    valid  hours between which it is true; -1 and 9 are no bounds
+    """
 
     kind: str
     text: str
@@ -1126,6 +1224,7 @@ class _Step:
     key: int | None
     state: State
     tag: str
+    valid: tuple[int, int]
 
     def plan(self, life: _Life) -> Callable[[Transaction, datetime], object]:
         """Return what to do inside a write; the same on every store."""
@@ -1145,10 +1244,15 @@ class _Step:
             provenance=Provenance(derived_from=others[:1], actor=self.tag),
             lifecycle=Lifecycle(state=self.state),
             annotations=Annotations(tags=(self.tag,)),
+            time=Times(valid_from=self._moment(min(self.valid)), valid_to=self._moment(max(self.valid))),
         )
         life.ids.append(new.id)
         op = adding(new, b"" if self.key is None else life.key(self.key))
         return lambda tx, now: apply(op, tx, now=now)
+
+    @staticmethod
+    def _moment(hours: int) -> datetime | None:
+        return None if hours in (-1, 9) else NOW + timedelta(hours=hours)
 
     def _update(self, tx: Transaction, target: CubeId, links: tuple[Link, ...]) -> Op:
         old = tx.current(target)
@@ -1173,6 +1277,7 @@ def _steps() -> st.SearchStrategy[_Step]:
         key=st.none() | st.integers(0, 2),
         state=st.sampled_from([State.GENERATED] * 6 + list(State)),
         tag=st.sampled_from(["red", "blue", "it's"]),
+        valid=st.just((-1, 9)) | st.tuples(st.integers(-1, 9), st.integers(-1, 9)),
     )
 
 
@@ -1222,7 +1327,15 @@ class _Life:
             list(outline.actors),
             [outline.names[number] for number in outline.scopes.tolist()],
             len(store.outline(scope).rows),
+            *(self._view_as_of(store, scope, NOW + timedelta(minutes=30 * n)) for n in range(-1, 13)),
         ]
+
+    def _view_as_of(self, store: Store, scope: Scope, moment: datetime) -> list[Any]:
+        outline = store.outline(scope, all_states=True, as_of=moment)
+        seen = store.list(scope, ALL_STATES, as_of=moment)
+        every = [each for cube_id in sorted(self.ids) for each in store.history(cube_id)]
+        assert seen == [each for each in every if scope.covers(each.scope) and held_at(each, moment)]
+        return [seen, store.at(store.select(scope, as_of=moment).tolist()), store.at(outline.rows.tolist())]
 
 
 def _attempt(

@@ -194,6 +194,7 @@ def _values(known: Sequence[MemCube]) -> dict[Field, st.SearchStrategy[Any]]:
         Field.SESSION: either([cube.scope.session for cube in known], names()),
         Field.ACTOR: either([cube.provenance.actor for cube in known], names()),
         Field.SOURCE: either([cube.provenance.source for cube in known], names()),
+        Field.DERIVED_FROM: either([source for cube in known for source in cube.provenance.derived_from], ids()),
         Field.TAG: either([tag for cube in known for tag in cube.annotations.tags], names()),
         Field.TEXT: text,
         Field.CREATED_AT: either([cube.time.created_at for cube in known], times()),

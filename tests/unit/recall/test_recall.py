@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from anamnos import Memory, Scope, where
 from anamnos.cube import MemCube, Role
-from anamnos.recall.evidence import best_sentence
 from anamnos.recall.fusion import best
 from anamnos.recall.pack import estimate_tokens
+from anamnos.recipes import RECIPES
 from anamnos.testing import FakeClock, FakeEmbedder, seeded_ids
 from anamnos.types import And, Comparison, Field, Filter, Not, Or, Where, matches
 
@@ -73,7 +73,7 @@ def test_similarity_is_the_cosine_clipped_to_the_unit_interval(memory: Memory) -
     for hit in hits:
         (vector,) = FakeEmbedder(64).embed([f"{hit.cube.provenance.actor}: {hit.cube.text}"])
         assert 0.0 <= hit.similarity <= 1.0
-        assert hit.similarity == pytest.approx(max(0.0, float(query @ vector)), abs=1e-5)
+        assert hit.similarity == pytest.approx(max(0.0, float(query @ vector)), abs=5e-4)  # kept as float16
     assert any(hit.similarity == 0 for hit in hits), "some cosines are below 0"
 
 
@@ -102,7 +102,7 @@ def test_a_hit_says_where_it_came_from_and_why(memory: Memory) -> None:
     assert first.cube.provenance.message_ids == ("m1",)
     assert "boat" in first.reason
     assert "said by Ann" in first.reason
-    assert set(first.channels) == {part.channel.name for part in memory._recaller.recipe.channels}
+    assert set(first.channels) == {part.channel.name for part in RECIPES["zsum-v2"].channels}  # no words' vectors
     assert first.rank_score == pytest.approx(sum(score.share for score in first.channels.values()), abs=1e-5)
     assert second.reason
     assert first.to_dict()["provenance"]["source"] == "chat.json"
@@ -224,12 +224,11 @@ def test_scores_are_standardised_over_the_scope(memory: Memory) -> None:
     talk(memory, MONDAY, 12)
     talk(memory, Scope(user="ann", session="other"), 30, seed=9)
     hits = memory.search("the old mill and the river", MONDAY, top_k=12)
-    weights = {part.channel.name: part.weight for part in memory._recaller.recipe.channels}
+    weights = {part.channel.name: part.weight for part in RECIPES["zsum-v2"].channels if part.channel.standardise}
     for name, weight in weights.items():
         raw = np.array([hit.channels[name].raw for hit in hits])
         share = np.array([hit.channels[name].share for hit in hits])
-        want = weight * raw if name == "speaker" else weight * (raw - raw.mean()) / (raw.std() + 1e-9)
-        np.testing.assert_allclose(share, want, atol=1e-4)
+        np.testing.assert_allclose(share, weight * (raw - raw.mean()) / (raw.std() + 1e-9), atol=1e-4)
 
 
 # --- packing
@@ -294,7 +293,6 @@ def test_the_evidence_is_a_sentence_of_the_memories(memory: Memory) -> None:
     memory.add("I moved in May. The key is under the blue pot. Do not tell anyone.", ANN)
     memory.add("The weather was fine.", ANN)
     assert memory.answer_context("Where is the key?", ANN).evidence == "The key is under the blue pot."
-    assert best_sentence("anything", [], memory.embedder, memory._reader) == ""
 
 
 def test_a_question_asked_back_is_no_evidence(memory: Memory) -> None:
