@@ -374,11 +374,12 @@ class Memory:
         recipe knows nothing of them. Raises: InvalidInput if fewer than 20 questions have an answer in the scope.
         """
         _check_scope(scope)
-        by_message: dict[str, CubeId] = {name: cube.id for cube in self._each(scope, None) for name in cube.provenance.message_ids}
-        asked = [
-            self._recaller.labelled(check_text("question", text), scope, [by_message.get(name, CubeId(name)) for name in answers])
-            for text, answers in questions
-        ]
+        cubes = self._each(scope, None)
+        by_message: dict[str, CubeId] = {name: cube.id for cube in cubes for name in cube.provenance.message_ids}
+        asked = []
+        for text, answers in questions:
+            ids = [by_message.get(name, CubeId(name)) for name in answers]
+            asked.append(self._recaller.labelled(check_text("question", text), scope, ids))
         recipe = self._recaller.served(words=gives_tokens(self.embedder))
         result = calibrate([one for one in asked if one is not None], RECIPES[recipe.name])
         if adopt:
@@ -710,7 +711,9 @@ class Memory:
                 OpKind.ADD if cube.version == 1 else OpKind.UPDATE,
                 target=None if cube.version == 1 else cube.id,
                 cube=cube,
-                derived=Derived(self._reader.terms(searchable_text(cube)), self._checked_vector(vector), self._info.id, own),
+                derived=Derived(
+                    self._reader.terms(searchable_text(cube)), self._checked_vector(vector), self._info.id, own
+                ),
                 key=key,
             )
             for (cube, key), vector, own in zip(new, vectors, tokens, strict=True)

@@ -20,6 +20,8 @@ def test_questions_without_evidence_are_left_out_and_counted(locomo_result: dict
         "turns": 6,
         "questions": 5,
         "excluded": 1,
+        "skipped": 0,
+        "pooled": False,
     }
     assert {name: scores["n"] for name, scores in locomo_result["turn"].items()} == {
         "all": 4,
@@ -64,3 +66,15 @@ def test_a_file_without_questions_is_refused(locomo_data: Path, tmp_path: Path) 
 def test_only_the_first_conversations_if_asked(locomo_data: Path) -> None:
     result = run_locomo(locomo_data, HashingEmbedder(), limit_conversations=1, repeats=1, adds=1)
     assert result["data"]["conversations"] == 1
+
+
+def test_conversations_may_be_passed_over_or_pooled(locomo_data: Path) -> None:
+    options: dict[str, Any] = {"repeats": 1, "adds": 1}
+    both = run_locomo(locomo_data, HashingEmbedder(), **options)
+    second = run_locomo(locomo_data, HashingEmbedder(), skip_conversations=1, **options)
+    pooled = run_locomo(locomo_data, HashingEmbedder(), pooled=True, **options)
+    assert second["data"]["turns"] == both["data"]["turns"]
+    assert 0 < second["data"]["questions"] < both["data"]["questions"] == pooled["data"]["questions"]
+    assert pooled["turn"]["all"]["n"] == both["turn"]["all"]["n"]
+    assert both["certainty"]["recall_low"] <= both["turn"]["all"]["recall_frac@10"] <= both["certainty"]["recall_high"]
+    assert second["certainty"]["recall_low"] is None  # one conversation has no spread

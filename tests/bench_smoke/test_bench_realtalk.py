@@ -51,6 +51,8 @@ def test_a_session_is_the_messages_own_and_not_the_number_in_its_id(chats: Path)
         "turns": 3,
         "questions": 3,
         "excluded": 1,
+        "skipped": 0,
+        "pooled": False,
     }
     assert result["turn"]["all"]["n"] == 2
     assert result["turn"]["all"]["recall_frac@1"] == 1

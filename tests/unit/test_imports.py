@@ -35,6 +35,7 @@ CONTRACTS = {
 SUBSTRATES = {"activation", "parametric", "neural", "associative"}
 STRATEGIES = {  # folder -> what its strategies share
     "recall/channels": {"base"},
+    "recall/rerank": {"base"},
     "ingest/readers": {"base", "dialogue", "files", "passages", "times", "turns"},
     "ingest/segment": {"base"},
     "ingest/extract": {"base"},

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anamnos.bench import realtalk
-from anamnos.bench.dialogues import Conversation, dia_id
+from anamnos.bench.dialogues import Conversation, turn_id
 from anamnos.bench.locomo import split
 from anamnos.bench.metrics import recall_frac
 from anamnos.bench.statistics import paired_difference
@@ -228,5 +228,6 @@ def _recalls(memory: Memory, recipe: Recipe, talks: Sequence[Conversation]) -> N
         for question in talk.questions:
             if question.evidence:
                 hits = memory.search(question.text, talk.scope, top_k=DEPTH)
-                found.append(recall_frac([dia_id(hit) for hit in hits], set(question.evidence), DEPTH))
+                gold = {f"{talk.id}/{turn}" for turn in question.evidence}
+                found.append(recall_frac([turn_id(hit) for hit in hits], gold, DEPTH))
     return np.array(found)

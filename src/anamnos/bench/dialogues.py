@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from anamnos.bench import metrics
 from anamnos.bench.disk import disk_use
+from anamnos.bench.statistics import bootstrap_interval
 from anamnos.bench.surroundings import load_average, surroundings
 from anamnos.bench.timing import Durations, PairedEmbedder, Progress, TimedEmbedder, median, quiet, significant, timed
 from anamnos.config import Settings
@@ -27,7 +28,7 @@ from anamnos.index.terms import searchable_text
 from anamnos.ingest.readers.base import Turn
 from anamnos.ingest.readers.dialogue import Question
 from anamnos.memory import Memory
-from anamnos.types import Hit
+from anamnos.types import Hit, Hits
 
 TURN_DEPTHS = (1, 5, 10, 20, 25, 50)
 SESSION_DEPTHS = (1, 3, 5, 10)
@@ -41,16 +42,18 @@ class Conversation:
 
     path       the file that holds it alone
     sessions   id that the data set gives a turn -> session
+    user       whose memory it goes into; "": one of its own
     """
 
     id: str
     path: Path
     questions: list[Question]
     sessions: Mapping[str, str]
+    user: str = ""
 
     @property
     def scope(self) -> Scope:
-        return Scope(user=self.id)
+        return Scope(user=self.user or self.id)
 
 
 def sessions_of(turns: Sequence[Turn]) -> dict[str, str]:
@@ -68,6 +71,8 @@ def run_dialogues(
     recipe: str | None = None,
     repeats: int = 3,
     adds: int = 200,
+    skip_conversations: int = 0,
+    pooled: bool = False,
     progress: Progress = quiet,
 ) -> dict[str, Any]:
     """Return the JSON of a benchmark over conversations.
@@ -77,11 +82,15 @@ def run_dialogues(
     recipe    how to recall; None: as the settings say
     repeats   how often the ingest is measured, each time into a fresh vault; medians are reported
     adds      single messages added to measure the latency of ``add``
+    skip_conversations  so many at the beginning are remembered, but nothing is asked about them
+    pooled    all conversations go into one scope, and each question is asked of all of them
 
     ``turn`` and ``session`` hold, per group of questions, ``n`` and the means: ``all``, ``cat1-4`` and ``cat1`` ..
     ``cat5`` as the data set numbers them. ``session`` also has those over all questions at its top.
     """
     start, around = time.perf_counter(), surroundings()
+    if pooled:
+        talks = [replace(talk, user="everybody") for talk in talks]
     embedder.embed(["The model is loaded before any clock starts."])
     ingest = measure_ingest(talks, embedder, folder, repeats, progress)
     vault = folder / "vault"
@@ -89,7 +98,7 @@ def run_dialogues(
     watched = TimedEmbedder(embedder)
     with Memory(vault, embedder=watched, recipe=recipe) as memory:
         memories = memory.stats()["memories"]
-        scores, search = measure_recall(memory, watched, talks, progress)
+        scores, search, certainty = measure_recall(memory, watched, talks[skip_conversations:], progress)
         add = measure_add(memory, watched, talks[0], adds, progress)
         used = memory.settings.recipe
     turn, session, excluded = scores
@@ -100,13 +109,17 @@ def run_dialogues(
             **data,
             "conversations": len(talks),
             "turns": memories,
-            "questions": sum(len(talk.questions) for talk in talks),
+            "questions": sum(len(talk.questions) for talk in talks[skip_conversations:]),
             "excluded": excluded,
+            "skipped": skip_conversations,
+            "pooled": pooled,
         },
         "embedder": {"id": embedder.id, "dim": embedder.dim},
         "recipe": used,
         "turn": turn,
         "session": {**session["all"], **session},
+        "part": "-".join([f"from{skip_conversations + 1}"] * bool(skip_conversations) + ["pooled"] * pooled),
+        "certainty": certainty,
         "ingest": ingest,
         "add": add,
         "search": search,
@@ -124,9 +137,12 @@ def run_dialogues(
 
 def measure_recall(
     memory: Memory, watched: TimedEmbedder, talks: Sequence[Conversation], progress: Progress
-) -> tuple[tuple[dict[str, Any], dict[str, Any], int], dict[str, float]]:
-    """Return ((turn metrics, session metrics, questions left out), search latency)."""
+) -> tuple[tuple[dict[str, Any], dict[str, Any], int], dict[str, float], dict[str, Any]]:
+    """Return ((turn metrics, session metrics, questions left out), search latency, certainty: the 95 % interval of
+    turn recall_frac@10, and what ``Hits.confidence`` is worth)."""
     turns: dict[int, list[dict[str, float]]] = {}
+    clusters: dict[int, list[str]] = {}
+    sure: dict[int, list[float]] = {}
     sessions: dict[int, list[dict[str, float]]] = {}
     whole, embedding = Durations(), Durations()
     asked = [(talk, question) for talk in talks for question in talk.questions]
@@ -140,7 +156,9 @@ def measure_recall(
         whole.time(lambda t=talk, q=question: memory.search(q.text, t.scope, top_k=10))  # type: ignore[misc]
         embedding.seconds.append(watched.seconds - before)
         hits = _deep_search(memory, question.text, talk.scope)
-        turns.setdefault(question.category, []).append(_turn_scores(hits, question.evidence))
+        turns.setdefault(question.category, []).append(_turn_scores(hits, talk, question.evidence))
+        clusters.setdefault(question.category, []).append(talk.id)
+        sure.setdefault(question.category, []).append(hits.confidence)
         sessions.setdefault(question.category, []).append(_session_scores(hits, question.evidence, talk.sessions))
     latency = {
         "n": len(whole.seconds),
@@ -149,10 +167,28 @@ def measure_recall(
         **embedding.summary("embedding_"),
         "per_s": significant(len(whole.seconds) / sum(whole.seconds)),
     }
-    return (_by_category(turns), _by_category(sessions), excluded), latency
+    every = [score["recall_frac@10"] for category in sorted(turns) for score in turns[category]]
+    of = [talk_id for category in sorted(clusters) for talk_id in clusters[category]]
+    interval = bootstrap_interval(np.array(every)[:, None], of)[0].tolist() if len(set(of)) > 1 else (None, None)
+    return (
+        (_by_category(turns), _by_category(sessions), excluded),
+        latency,
+        {**_doubt(sure), "recall_low": interval[0], "recall_high": interval[1]},
+    )
 
 
-def _deep_search(memory: Memory, text: str, scope: Scope) -> list[Hit]:
+def _doubt(sure: Mapping[int, list[float]]) -> dict[str, float]:
+    """Return how well confidence tells questions that have an answer from adversarial ones, category 5, which ask of
+    one person what the other did: the area under the ROC curve, and the mean confidence of both."""
+    answered = [value for category, values in sure.items() if category != 5 for value in values]
+    means = {"mean": round(float(np.mean(answered)), 4)} if answered else {}
+    if not answered or not sure.get(5):
+        return means
+    wrong = round(float(np.mean(sure[5])), 4)
+    return {**means, "mean_adversarial": wrong, "auroc_adversarial": round(metrics.auroc(answered, sure[5]), 4)}
+
+
+def _deep_search(memory: Memory, text: str, scope: Scope) -> Hits:
     """Return a ranking that is long enough: 50 turns, and 10 sessions or all there are."""
     depth = _FIRST_DEPTH
     while True:
@@ -163,13 +199,13 @@ def _deep_search(memory: Memory, text: str, scope: Scope) -> list[Hit]:
         depth *= 2
 
 
-def dia_id(hit: Hit) -> str:
-    """Return the id that the data set gives the turn of a hit: "D1:3"."""
-    return hit.cube.provenance.message_ids[0].rpartition("/")[2]
+def turn_id(hit: Hit) -> str:
+    """Return the conversation and the id that the data set gives the turn of a hit: "conv-26/D1:3"."""
+    return hit.cube.provenance.message_ids[0]
 
 
-def _turn_scores(hits: Sequence[Hit], evidence: Sequence[str]) -> dict[str, float]:
-    ranked, gold = [dia_id(hit) for hit in hits[:_TURNS_RANKED]], set(evidence)
+def _turn_scores(hits: Sequence[Hit], talk: Conversation, evidence: Sequence[str]) -> dict[str, float]:
+    ranked, gold = [turn_id(hit) for hit in hits[:_TURNS_RANKED]], {f"{talk.id}/{turn}" for turn in evidence}
     return {
         **{f"recall_frac@{k}": metrics.recall_frac(ranked, gold, k) for k in TURN_DEPTHS},
         "recall_any@10": metrics.recall_any(ranked, gold, 10),

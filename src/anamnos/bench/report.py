@@ -78,10 +78,16 @@ def _dialogues(result: Result) -> str:
     data, ingest, add, search = result["data"], result["ingest"], result["add"], result["search"]
     return "\n\n".join(
         [
-            f"## {_TITLES[result['benchmark']]}, {result['embedder']['id']}, recipe {result['recipe']}",
+            f"## {_TITLES[result['benchmark']]}{_part(data)}, {result['embedder']['id']}, recipe {result['recipe']}",
             f"{data['conversations']} conversations, {data['turns']:,} turns, {data['questions']} questions, of which"
-            f" {data['excluded']} without evidence are left out.",
+            f" {data['excluded']} without evidence are left out."
+            + (
+                f" Nothing is asked about the first {data['skipped']}, on which weights were chosen."
+                * bool(data["skipped"])
+            )
+            + (" All conversations lie in one scope." * data["pooled"]),
             _limits(result),
+            _sure(result),
             "Turns that hold the evidence, by category of question:",
             _groups(result["turn"]),
             "Sessions that hold the evidence:",
@@ -103,6 +109,28 @@ def _dialogues(result: Result) -> str:
             _footer(result),
         ]
     )
+
+
+def _part(data: Mapping[str, Any]) -> str:
+    start = f" from conversation {data['skipped'] + 1} on" if data["skipped"] else ""
+    return start + (", pooled" if data["pooled"] else "")
+
+
+def _sure(result: Result) -> str:
+    """Return the interval of the main figure, and how well confidence tells what is not there."""
+    sure = result["certainty"]
+    said = []
+    if sure["recall_low"] is not None:
+        said.append(
+            f"Turn recall_frac@10: {result['turn']['all']['recall_frac@10']:.3f}, 95 % interval"
+            f" {sure['recall_low']:.3f} to {sure['recall_high']:.3f} (resampled by conversation)."
+        )
+    if "auroc_adversarial" in sure:
+        said.append(
+            "Confidence tells questions of categories 1 to 4 from adversarial ones (5) with an AUROC of"
+            f" {sure['auroc_adversarial']:.3f}."
+        )
+    return " ".join(said)
 
 
 def _speed(result: Result) -> str:

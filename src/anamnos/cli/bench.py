@@ -42,6 +42,10 @@ def _dialogues(command: Callable[..., None]) -> Callable[..., None]:
             "--repeats", default=3, show_default=True, type=click.IntRange(min=1), help="Times ingest is measured."
         ),
         click.option(
+            "--skip-conversations", default=0, type=click.IntRange(min=0), help="Ask nothing about the first so many."
+        ),
+        click.option("--pooled", is_flag=True, help="All conversations in one scope."),
+        click.option(
             "--limit-conversations", type=click.IntRange(min=1), help="Take only the first so many conversations."
         ),
     ):

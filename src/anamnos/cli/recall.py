@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("query", nargs=-1, metavar="QUERY...|-")
 @click.option("-k", "--top-k", type=int, default=10, show_default=True, help="How many to show.")
 @click.option("--why", is_flag=True, help="Show what each channel saw and how much it counted.")
-@click.option("--as-of", metavar="TIME", help="Search what was remembered, and true, at that time; without a zone: UTC.")
+@click.option("--as-of", metavar="TIME", help="Search what was remembered, and true, then; without a zone: UTC.")
 @filter_options
 def search(
     target: Target, query: tuple[str, ...], top_k: int, why: bool, as_of: str | None, filter: Filter | None

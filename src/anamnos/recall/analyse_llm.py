@@ -71,6 +71,6 @@ def _windows(found: Mapping[str, Any], cue: Cue, asked_at: datetime) -> tuple[Ti
         start, end = from_iso("start", found["start"]), from_iso("end", found["end"])
     except InvalidInput:
         return cue.windows
-    if not start <= end <= asked_at + _AHEAD:
+    if start is None or end is None or not start <= end <= asked_at + _AHEAD:
         return cue.windows
     return (TimeSpan(start, end, cue.text, 0, len(cue.text)),)

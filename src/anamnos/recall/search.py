@@ -90,7 +90,7 @@ class Recaller:
                 candidates &= mask
             if not candidates.any():
                 return Hits()
-            search = Search(cue, vector, space, self.vectors, mask, self.recipe.bm25, tokens)
+            search = Search(cue, vector, space, self.vectors, mask, self.recipe.bm25, self.reader, tokens)
             recipe = self.served(words=tokens is not None)
             fused = self._fused(search, recipe, candidates, top_k)
             docs = best(fused.total, candidates, top_k).tolist()
@@ -112,7 +112,7 @@ class Recaller:
             found = [doc for doc in map(space.doc_of, answers) if doc is not None and mask[doc]]
             if not found:
                 return None
-            search = Search(cue, vector, space, self.vectors, mask, self.recipe.bm25, tokens)
+            search = Search(cue, vector, space, self.vectors, mask, self.recipe.bm25, self.reader, tokens)
             recipe = self.served(words=tokens is not None)
             fused = self._fused(search, recipe, mask, recipe.depth)
             docs = np.union1d(best(fused.total, mask, recipe.depth), found)

@@ -29,7 +29,10 @@ def embedded(embedder: Embedder, cubes: Sequence[MemCube], reader: TermReader) -
 
 
 def _rounded(vectors: Vectors) -> Vectors:
-    """Return the vectors rounded to float16, which the store keeps in half the space; cosines change by less than 5e-4, mostly 1e-5."""
+    """Return the vectors rounded to float16, which the store keeps in half the space.
+
+    Cosines change by less than 5e-4, mostly by 1e-5.
+    """
     return np.asarray(vectors).astype(np.float16).astype(np.float32)
 
 

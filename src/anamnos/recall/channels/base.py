@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from anamnos.index.base import VectorIndex
 from anamnos.index.keyword import Bm25, Grain, Scores
 from anamnos.index.space import Postings, SpaceIndex
+from anamnos.index.terms import TermReader
 from anamnos.index.tokens import best_matches
 from anamnos.recall.analyse import Cue
 from anamnos.store.base import EmbedderInfo
 from anamnos.types import Vector
 
+_READ = 2  # documents of the shortlist whose texts channels may want
 _NEAR = 2  # turns on either side whose words a late channel hears
 
 
@@ -55,6 +57,7 @@ class Search:
     vectors: VectorIndex
     mask: NDArray[np.bool_]
     bm25: Bm25
+    reader: TermReader
     tokens: CueTokens | None = None
     shortlist: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, dtype=np.intp))
 
@@ -80,6 +83,17 @@ class Search:
             np.float32
         )
         return said
+
+    @cached_property
+    def unspoken(self) -> NDArray[np.bool_]:
+        """Which documents of the scope nobody speaks: passages and notes. (n,) bool."""
+        return self.mask & (self.space.actor < 0)
+
+    @cached_property
+    def texts(self) -> dict[int, str]:
+        """The texts of the first few documents of the shortlist."""
+        found = {doc: self.space.store.at([int(self.space.rows[doc])]) for doc in self.shortlist[:_READ].tolist()}
+        return {doc: cubes[0].text if cubes else "" for doc, cubes in found.items()}
 
     @cached_property
     def postings(self) -> dict[int, Postings]:

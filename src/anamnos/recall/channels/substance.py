@@ -13,14 +13,18 @@ from anamnos.recall.channels.base import Search
 
 @dataclass(frozen=True)
 class SubstanceChannel:
-    """How much a text tells, less how much it says "you", whatever the cue. Source: ``anamnos.index.terms.told``."""
+    """How much a turn tells, less how much it says "you", whatever the cue; 0 for what nobody speaks.
+
+    Source: ``anamnos.index.terms.told``.
+    """
 
     name: str = "substance"
     standardise: bool = False
 
     def score(self, search: Search) -> Scores:
         space = search.space
-        return (space.mark(Mark.TOLD) - space.mark(Mark.ADDRESSING)) * np.float32(0.125)
+        told = (space.mark(Mark.TOLD) - space.mark(Mark.ADDRESSING)) * np.float32(0.125)
+        return np.where(search.unspoken, np.float32(0), told)
 
     def explain(self, search: Search, doc: int, score: float) -> str:
         return ""

@@ -20,6 +20,7 @@ from anamnos.types import Hit
 
 _READ = 100  # hits that are looked at
 _MAX_CHARS = 400  # of a memory that may count as superseded as a whole
+_ABOUT_NOW = (Intent.LOOKUP, Intent.UPDATE, Intent.PREFERENCE, Intent.TEMPORAL)  # "how long is …?" is temporal
 _PAST = re.compile(
     r"\b(?:did|was|were|had|used to|before|previous(?:ly)?|former(?:ly)?|original(?:ly)?|first|earlier|in the past"
     r"|ago|last|ever|when|(?:19|20)\d\d)\b",
@@ -27,8 +28,8 @@ _PAST = re.compile(
 )
 
 _NO_STATEMENT = re.compile(  # not so, not yet, no longer, or of some other time
-    r"\?$|\b(?:not|never|no longer|used to|would|might|(?-i:may)|could|should|will|if|was|were|ago|when|while|hope|want|wish"
-    r"|plan|going to|thinking|until|before|as a kid|growing up|back in)\b|n['’]t\b|['’](?:ll|d)\b",
+    r"\?$|\b(?:not|never|no longer|used to|would|might|(?-i:may)|could|should|will|if|was|were|ago|when|while|hope"
+    r"|want|wish|plan|going to|thinking|until|before|as a kid|growing up|back in)\b|n['’]t\b|['’](?:ll|d)\b",
     re.IGNORECASE,
 )
 _YEAR = re.compile(r"\b(?:19|20)\d\d\b")
@@ -53,7 +54,7 @@ _ASKED = {
 _IS = re.compile(
     r"^(?:(?i:and|so|but|well|oh|actually|update|by the way|btw|fyi)[,:]? )?"
     r"(?P<whose>[Mm]y|[Oo]ur|[Tt]he|[A-Z]\w+['’]s) (?P<thing>[\w'’-]+(?: [\w'’-]+){0,3}?)"
-    r" (?:is|are)(?P<now> now| currently)? (?P<value>.+)$"
+    r" (?:is|are|takes?|costs?|lasts?|weighs?)(?P<now> now| currently)? (?P<value>.+)$"
 )
 _SINGLE_VALUED = re.compile(  # a thing that has one value at a time, whatever that is like
     r"\b(?:favou?rite|current|new)\b|\b(?:password|passcode|pin|code|name|number|phone|address|e-?mail|job|title|boss"
@@ -96,7 +97,7 @@ class NewestFirst:
     name: str = "newest"
 
     def rerank(self, query: str, hits: Sequence[Hit], vectors_of: VectorsOf) -> list[Hit]:
-        if intent_of(query) not in (Intent.LOOKUP, Intent.UPDATE) or _PAST.search(query):
+        if intent_of(query) not in _ABOUT_NOW or _PAST.search(query):
             return list(hits)
         asked = self._terms(query)
         pairs = superseded([hit.cube for hit in hits[:_READ]], lambda slot: self._names(slot, asked))
@@ -163,10 +164,10 @@ def statements(cube: MemCube) -> Iterator[Statement]:
                 if match := pattern.search(sentence):
                     yield Statement((actor, slot), slot, _folded(match["value"]))
         if match := _IS.match(sentence):
-            thing = match["thing"].casefold()
-            whose = match["whose"].casefold()
+            whose, thing = match["whose"].casefold(), match["thing"].casefold()
             kind = _kind(whose, thing, match["value"])
-            yield Statement((actor, f"{whose} {thing}"), kind, _folded(match["value"]), bool(match["now"]))
+            slot = re.sub(r"['’]s name$", "", f"{whose} {thing}")  # asked for with "called" as well
+            yield Statement((actor, slot), kind, _folded(match["value"]), bool(match["now"]))
 
 
 def _kind(whose: str, thing: str, value: str) -> str:

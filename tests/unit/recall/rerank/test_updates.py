@@ -39,6 +39,8 @@ def said(text: str, day: int = 0, actor: str | None = "Ann", **parts: object) ->
         ("Our launch date is 3 May 2024.", "Our launch date is 10 June 2024."),
         ("My hair is brown.", "My hair is now blue."),
         ("Ann's cat is in Paris.", "Ann's cat is at home."),
+        ("My commute takes 25 minutes.", "My commute takes 40 minutes now."),
+        ("My landlord's name is Okafor.", "My landlord's name is Moreau."),
     ],
 )
 def test_what_is_surely_another_value(old: str, new: str) -> None:
@@ -121,6 +123,15 @@ def test_the_newest_goes_to_the_place_of_the_first() -> None:
 )
 def test_a_query_about_the_past_or_about_something_else_changes_nothing(query: str) -> None:
     assert order(query, [said(text, day) for day, text in enumerate(HOME)]) == [0, 1, 2, 3]
+
+
+def test_questions_of_any_kind_about_the_present_count() -> None:
+    for old, new, query in (
+        ("My favourite tea is green.", "My favourite tea is black.", "What is my favourite tea?"),
+        ("My commute takes 25 minutes.", "My commute takes 40 minutes.", "How long is my commute?"),
+        ("My landlord's name is Okafor.", "My landlord's name is Moreau.", "What is my landlord called?"),
+    ):
+        assert order(query, [said(old), said(new, 3)]) == [1, 0]
 
 
 def test_a_thing_must_be_asked_for_by_its_whole_name() -> None:
