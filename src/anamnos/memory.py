@@ -371,14 +371,20 @@ class Memory:
         adopt      False: only look
         They are used if recall@10 rises by more than twice its standard error, each question being scored with weights
         fitted on others; then they hold for the whole vault, until the next call. A search of another embedder or
-        recipe knows nothing of them. Raises: InvalidInput if fewer than 20 questions have an answer in the scope.
+        recipe knows nothing of them. Raises: InvalidInput for fewer than 20 questions, or for an unknown answer.
         """
         _check_scope(scope)
-        cubes = self._each(scope, None)
-        by_message: dict[str, CubeId] = {name: cube.id for cube in cubes for name in cube.provenance.message_ids}
+        known: dict[str, CubeId] = {}
+        for cube in self._each(scope, None):
+            known |= {name: cube.id for name in (*cube.provenance.message_ids, cube.id)}
         asked = []
         for text, answers in questions:
-            ids = [by_message.get(name, CubeId(name)) for name in answers]
+            if missing := [name for name in answers if name not in known]:
+                raise InvalidInput(
+                    f"There is no memory and no message {missing[0]!r} in the scope {scope}.",
+                    hint=f"It is given as an answer to {text!r}.",
+                )
+            ids = [known[name] for name in answers]
             asked.append(self._recaller.labelled(check_text("question", text), scope, ids))
         recipe = self._recaller.served(words=gives_tokens(self.embedder))
         result = calibrate([one for one in asked if one is not None], RECIPES[recipe.name])
@@ -431,14 +437,10 @@ class Memory:
         """
         if asked_at is not None:
             asked_at = check_time("asked_at", asked_at)
-        cue, context, ranked = self._evidence(
-            question, scope, asked_at, token_budget, top_k, filter, count_tokens
-        )
+        cue, context, ranked = self._evidence(question, scope, asked_at, token_budget, top_k, filter, count_tokens)
         return answer(cue, ranked, context, resolve_llm(self.settings), asked_at=asked_at)
 
-    def get(
-        self, cube_id: str, scope: Scope, *, version: int | None = None, as_of: datetime | None = None
-    ) -> MemCube:
+    def get(self, cube_id: str, scope: Scope, *, version: int | None = None, as_of: datetime | None = None) -> MemCube:
         """Return a memory, its current version by default. Raises: NotFound if it is not in the scope.
 
         as_of  as in ``search``; instead of a version

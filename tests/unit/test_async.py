@@ -58,7 +58,9 @@ def life(tmp_path: Path) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
         ("enrich", (ANN,), {}),
         ("update", ("$0", ANN), {"content": "The key is in the shed."}),
         ("search", ("where is the key?", ANN), {"top_k": 3}),
+        ("explain", ("where is the key?", ANN), {}),
         ("answer_context", ("where is the key?", ANN), {"token_budget": 100}),
+        ("ask", ("where is the key?", ANN), {}),
         ("get", ("$0", ANN), {}),
         ("history", ("$0", ANN), {}),
         ("list", (ANN,), {"limit": 2}),
@@ -78,6 +80,7 @@ def life(tmp_path: Path) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
         ("search", ("x", None), {}),
         ("ingest", (tmp_path / "nothing.txt", ANN), {}),
         ("enrich", (ANN,), {"extractor": "llm"}),
+        ("calibrate", ([("where is the key?", ["$0"])], ANN), {}),
         ("import_", (notes,), {}),
     ]
 

@@ -18,7 +18,7 @@ from anamnos.errors import InvalidInput
 @click.argument("questions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Only show what it would bring.")
 def calibrate(target: Target, questions: Path, dry_run: bool) -> None:
-    """Fit how channels are weighed to questions with known answers.
+    """Fit the weights of channels to questions with answers.
 
     QUESTIONS has one JSON object a line: {"question": "…", "answers": ["<id of a memory or a message>", …]}. The new
     weights are used only if they raise recall on questions that they were not fitted to by more than chance would.

@@ -36,9 +36,7 @@ def search(
     with target.open() as memory:
         hits = memory.search(text, scope, top_k=top_k, filter=filter, as_of=then)
     if target.as_json:
-        print_json(
-            {"query": text, "confidence": round(hits.confidence, 4), "hits": [hit.to_dict() for hit in hits]}
-        )
+        print_json({"query": text, "confidence": round(hits.confidence, 4), "hits": [hit.to_dict() for hit in hits]})
     elif hits:
         console().print(hit_table(hits, why=why))
     else:

@@ -61,8 +61,20 @@ def test_help_lists_every_command_by_section(anamnos: Cli) -> None:
 
 def test_every_command_is_in_one_section() -> None:
     assert len(COMMANDS) == len(set(COMMANDS))
-    wanted = "add ingest enrich search ask list get history update delete export import backup verify rebuild-index"
-    assert set(COMMANDS) == {*wanted.split(), "reembed", "stats", "doctor", "setup", "config", "completion", "bench"}
+    wanted = (
+        "add ingest enrich search explain ask list get history update delete export import backup verify rebuild-index"
+    )
+    assert set(COMMANDS) == {
+        *wanted.split(),
+        "reembed",
+        "stats",
+        "calibrate",
+        "doctor",
+        "setup",
+        "config",
+        "completion",
+        "bench",
+    }
 
 
 @pytest.mark.parametrize("name", HERE)
