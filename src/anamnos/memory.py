@@ -320,6 +320,7 @@ class Memory:
         filter: Filter | None = None,
         vector: Vector | None = None,
         as_of: datetime | None = None,
+        asked_at: datetime | None = None,
         rerank: Sequence[Reranker] | None = None,
     ) -> Hits:
         """Return the memories of a scope that answer ``query`` best, best first, and how sure it is that they do.
@@ -332,6 +333,7 @@ class Memory:
         as_of   search what was remembered then and true then: each memory in its version of that moment, without those
                 that had not begun or had ceased to be true (``valid_from``, ``valid_to``). A time to come is taken as
                 the present; what was deleted since is gone from the past too
+        asked_at  when it is asked, with a zone: "yesterday" is the day before. None: when the newest memory was said
         rerank  what to put the hits in a better order with, one after the other; None: as the settings say
         Raises: InvalidInput for an empty or too long query, a bad top_k, a vector that does not fit, a naive as_of.
         """
@@ -344,22 +346,33 @@ class Memory:
         if vector is not None:
             vector = self._checked_vector(vector)
         as_of = self._past(as_of)
+        asked_at = None if asked_at is None else check_time("asked_at", asked_at)
         steps = self._rerankers if rerank is None else rerank
         depth = max([top_k, *(step.depth for step in steps)])
-        found = self._recaller.search(query, scope, top_k=depth, filter=filter, vector=vector, as_of=as_of)
+        found = self._recaller.search(
+            query, scope, top_k=depth, filter=filter, vector=vector, as_of=as_of, asked_at=asked_at
+        )
         hits: builtins.list[Hit] = found
         for step in steps:
             considered = hits if step.depth else hits[:top_k]
             hits = step.rerank(query, considered, self._vectors_of)
         return Hits(hits[:top_k], found.confidence)
 
-    def explain(self, query: str, scope: Scope, *, top_k: int = 10, filter: Filter | None = None) -> Explanation:
+    def explain(
+        self,
+        query: str,
+        scope: Scope,
+        *,
+        top_k: int = 10,
+        filter: Filter | None = None,
+        asked_at: datetime | None = None,
+    ) -> Explanation:
         """Return what ``search`` finds and how it comes to it: the cue as understood, the recipe, each channel's part.
 
         Raises: as ``search``.
         """
-        hits = self.search(query, scope, top_k=top_k, filter=filter)
-        cue = self._recaller.cue(query, self._recaller.space(scope), scope)
+        hits = self.search(query, scope, top_k=top_k, filter=filter, asked_at=asked_at)
+        cue = self._recaller.cue(query, self._recaller.space(scope), scope, asked_at)
         return Explanation(cue, self._recaller.served(words=gives_tokens(self.embedder)), hits)
 
     def calibrate(
@@ -376,7 +389,7 @@ class Memory:
         _check_scope(scope)
         known: dict[str, CubeId] = {}
         for cube in self._each(scope, None):
-            known |= {name: cube.id for name in (*cube.provenance.message_ids, cube.id)}
+            known |= dict.fromkeys((*cube.provenance.message_ids, cube.id), cube.id)
         asked = []
         for text, answers in questions:
             if missing := [name for name in answers if name not in known]:
@@ -590,7 +603,7 @@ class Memory:
         if isinstance(token_budget, bool) or not isinstance(token_budget, int) or token_budget < 1:
             raise InvalidInput(f"token_budget must be a whole number >= 1, got {token_budget!r}.")
         as_of = self._past(as_of)
-        hits = self.search(question, scope, top_k=top_k, filter=filter, as_of=as_of)
+        hits = self.search(question, scope, top_k=top_k, filter=filter, as_of=as_of, asked_at=asked_at)
         space = self._recaller.space(scope, as_of=as_of)
         with space.lock:
             cue = analyse(question, space, scope, self._reader, asked_at=asked_at)

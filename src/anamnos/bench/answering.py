@@ -52,20 +52,19 @@ def run_answers(
     data: Path,
     embedder: Embedder,
     *,
-    conversations: Sequence[int] | None = None,
+    skip: int = 0,
     judge: Judge = judge_by_rule,
     progress: Progress = quiet,
 ) -> dict[str, Any]:
     """Return the JSON of the benchmark: means per category under ``answers``, every question under ``questions``.
 
-    data           a LoCoMo file, of either release
-    conversations  which of its conversations, from 0; None: all
+    data  a LoCoMo file, of either release
+    skip  so many conversations at its beginning are left out
     Raises: InvalidInput if the file is not LoCoMo.
     """
     around = surroundings()
     with tempfile.TemporaryDirectory(prefix="anamnos-bench-") as folder:
-        talks = split(data, Path(folder))
-        talks = talks if conversations is None else [talks[number] for number in conversations]
+        talks = split(data, Path(folder))[skip:]
         with Memory(Path(folder) / "vault", embedder=embedder) as memory:
             for talk in talks:
                 memory.ingest(talk.path, talk.scope)
@@ -75,6 +74,8 @@ def run_answers(
     return {
         "benchmark": "answers",
         **around,
+        "seconds": round(sum(took.seconds), 1),
+        "part": f"from{skip + 1}" if skip else "",
         "data": {"name": data.name, "sha256": sha256(data), "conversations": [talk.id for talk in talks]},
         "embedder": {"id": embedder.id, "dim": embedder.dim},
         "recipe": recipe,

@@ -133,6 +133,22 @@ def _sure(result: Result) -> str:
     return " ".join(said)
 
 
+def _answers(result: Result) -> str:
+    said = ", ".join(result["data"]["conversations"])
+    return "\n\n".join(
+        [
+            f"## Answers without a language model, {result['embedder']['id']}, recipe {result['recipe']}",
+            f"LoCoMo conversations {said}. Questions of category 5 are right if the answer is that it is not in memory,"
+            f" all others wrong. {result['judge']} is a judge by rules: the words, numbers and dates of the right"
+            " answer are there; no language model judged. `refused`: answered that it is not in memory. `cited`: a"
+            " memory that holds the evidence is cited.",
+            _groups(result["answers"]),
+            f"One answer: {_latency(result['ask'])}.",
+            _footer(result),
+        ]
+    )
+
+
 def _speed(result: Result) -> str:
     n, ingest, opening = result["memories"], result["ingest"], result["open"]
     search, whole, write = result["search"], result["whole_search"], result["write"]
@@ -278,6 +294,7 @@ def _versus(result: Result) -> str:
 _SECTIONS: dict[str, Callable[[Result], str]] = {
     "locomo": _dialogues,
     "realtalk": _dialogues,
+    "answers": _answers,
     "speed": _speed,
     "install": _install,
     "sort": _sort,

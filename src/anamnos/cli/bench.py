@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from anamnos.cli.bench_answers import answers
 from anamnos.cli.bench_common import (
     FILE,
     as_json_option,
@@ -117,5 +118,5 @@ def install(as_json: bool, report: Path | None) -> None:
     finish(result, as_json, report)
 
 
-for command in (*COMPARE_COMMANDS, *SET_COMMANDS):
+for command in (answers, *COMPARE_COMMANDS, *SET_COMMANDS):
     bench.add_command(command)

@@ -35,9 +35,7 @@ SECTIONS = {
         "rebuild-index": Lazy("anamnos.cli.keep:rebuild_index", "Make all indexes again from the texts."),
         "reembed": Lazy("anamnos.cli.keep:reembed", "Change the embedder of the vault."),
         "stats": Lazy("anamnos.cli.keep:stats", "Show how much is remembered and what it takes."),
-        "calibrate": Lazy(
-            "anamnos.cli.calibrate:calibrate", "Fit the weights of channels to questions with answers."
-        ),
+        "calibrate": Lazy("anamnos.cli.calibrate:calibrate", "Fit the weights of channels to questions with answers."),
         "doctor": Lazy("anamnos.cli.doctor:doctor", "Check the installation and the vault, line by line."),
     },
     "Set up": {

@@ -22,9 +22,16 @@ if TYPE_CHECKING:
 @click.option("-k", "--top-k", type=int, default=10, show_default=True, help="How many to show.")
 @click.option("--why", is_flag=True, help="Show what each channel saw and how much it counted.")
 @click.option("--as-of", metavar="TIME", help="Search what was remembered, and true, then; without a zone: UTC.")
+@click.option("--asked-at", metavar="TIME", help="When it is asked; else when the newest memory was said.")
 @filter_options
 def search(
-    target: Target, query: tuple[str, ...], top_k: int, why: bool, as_of: str | None, filter: Filter | None
+    target: Target,
+    query: tuple[str, ...],
+    top_k: int,
+    why: bool,
+    as_of: str | None,
+    asked_at: str | None,
+    filter: Filter | None,
 ) -> None:
     """Find the memories that fit a query best, and say why.
 
@@ -33,8 +40,9 @@ def search(
       anamnos search "where is the key?" --user ann -k 3
     """
     scope, text, then = target.scope(), joined(query, "query"), moment("--as-of", as_of)
+    now = moment("--asked-at", asked_at)
     with target.open() as memory:
-        hits = memory.search(text, scope, top_k=top_k, filter=filter, as_of=then)
+        hits = memory.search(text, scope, top_k=top_k, filter=filter, as_of=then, asked_at=now)
     if target.as_json:
         print_json({"query": text, "confidence": round(hits.confidence, 4), "hits": [hit.to_dict() for hit in hits]})
     elif hits:

@@ -67,16 +67,18 @@ class Recaller:
         filter: Filter | None = None,
         vector: Vector | None = None,
         as_of: datetime | None = None,
+        asked_at: datetime | None = None,
     ) -> Hits:
         """Return the ``top_k`` memories of ``scope`` that answer ``text`` best, best first; fewer if there are fewer.
 
         filter  narrows what may be returned; scores are still those of the whole scope
         vector  the cue's embedding, if the caller has it: (dim,) float32 of norm 1
         as_of   search what held at that moment
+        asked_at  when it is asked, from which "yesterday" counts; None: when the newest memory was said
         """
         derived = None if names_derived(filter) else False
         space = self.space(scope, all_states=names_state(filter), as_of=as_of, derived=derived)
-        cue = self.cue(text, space, scope)
+        cue = self.cue(text, space, scope, asked_at)
         tokens = None
         if vector is None:
             vector, tokens = self._embedded(cue.dense_text)
@@ -96,10 +98,10 @@ class Recaller:
             docs = best(fused.total, candidates, top_k).tolist()
             return Hits(self._hits(docs, search, fused, recipe), confidence(search, docs))
 
-    def cue(self, text: str, space: SpaceIndex, scope: Scope) -> Cue:
+    def cue(self, text: str, space: SpaceIndex, scope: Scope, asked_at: datetime | None = None) -> Cue:
         """Return what a question asks for, as understood in a scope."""
         with space.lock:
-            return analyse(text, space, scope, self.reader)
+            return analyse(text, space, scope, self.reader, asked_at=asked_at)
 
     def labelled(self, text: str, scope: Scope, answers: Sequence[CubeId]) -> Labelled | None:
         """Return a question with a known answer as the channels see it; None if no answer is in the scope."""

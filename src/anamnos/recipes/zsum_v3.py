@@ -11,6 +11,7 @@ from anamnos.recall.channels.reply import ReplyChannel
 from anamnos.recall.channels.second_query import SecondQueryChannel
 from anamnos.recall.channels.speaker import SpeakerChannel
 from anamnos.recall.channels.substance import SubstanceChannel
+from anamnos.recall.channels.temporal import TemporalChannel
 from anamnos.recall.channels.time_words import TimeWordsChannel
 from anamnos.recall.channels.title_link import TitleLinkChannel
 from anamnos.recall.fusion import WeightedChannel
@@ -38,6 +39,7 @@ ZSUM_V3 = Recipe(
         WeightedChannel(TimeWordsChannel(when_asked=True), 1.5),
         WeightedChannel(DateChannel("month"), 2.2),
         WeightedChannel(DateChannel("day"), 1.3),
+        WeightedChannel(TemporalChannel(), 1.0),
     ),
     late=(
         WeightedChannel(SecondQueryChannel(), 0.3),
