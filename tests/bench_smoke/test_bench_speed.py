@@ -21,7 +21,7 @@ def test_every_part_is_measured(speed_result: dict[str, Any]) -> None:
     assert {"p50_ms", "bare_product_p50_ms", "bare_fts_p50_ms"} <= set(speed_result["search"])
     assert {"empty_s", "open_s", "first_search_s"} <= set(speed_result["open"])
     assert {"cubes", "vectors", "changes"} <= set(speed_result["disk"]["tables"])
-    assert len(speed_result["limits"]) == 6
+    assert len(speed_result["limits"]) == 7
 
 
 def test_limits_with_room_to_spare(speed_result: dict[str, Any]) -> None:

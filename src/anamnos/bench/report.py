@@ -152,6 +152,7 @@ def _answers(result: Result) -> str:
 def _speed(result: Result) -> str:
     n, ingest, opening = result["memories"], result["ingest"], result["open"]
     search, whole, write = result["search"], result["whole_search"], result["write"]
+    large = result["whole_search_large"]
     return "\n\n".join(
         [
             f"## Speed at {n:,} memories",
@@ -171,6 +172,7 @@ def _speed(result: Result) -> str:
                     ("bare FTS5 query, every word of the cue", _latency(search, "bare_fts_")),
                     ("bare FTS5 query, without stop words", _latency(search, "bare_fts_content_words_")),
                     (f"whole search at {whole['memories']:,} with {whole['embedder']}", _latency(whole)),
+                    (f"whole search at {large['memories']:,}", _latency(large)),
                     ("embedding of its cue", _latency(whole, "embedding_")),
                     ("add of one message, without embedding", _latency(write, "add_")),
                     ("search right after it", _latency(write, "search_after_add_")),

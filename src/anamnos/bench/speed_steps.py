@@ -19,7 +19,7 @@ from anamnos.bench.timing import Durations, TimedEmbedder, significant, timed
 from anamnos.config import load_settings
 from anamnos.cube import Scope
 from anamnos.embed import resolve_embedder
-from anamnos.embed.base import Embedder, Vectors
+from anamnos.embed.base import Embedder, Tokens, Vectors, gives_tokens
 from anamnos.index.terms import TermReader
 from anamnos.ingest.readers import read_file
 from anamnos.memory import Memory
@@ -43,9 +43,20 @@ class CostlyStandIn:
     def dim(self) -> int:
         return self.stand_in.dim
 
+    @property
+    def token_dim(self) -> int:
+        return self.stand_in.token_dim
+
     def embed(self, texts: Sequence[str]) -> Vectors:
         self.real.embed(texts)
         return self.stand_in.embed(texts)
+
+    def embed_tokens(self, texts: Sequence[str]) -> tuple[Vectors, list[Tokens]]:
+        if gives_tokens(self.real):
+            self.real.embed_tokens(texts)
+        else:
+            self.real.embed(texts)
+        return self.stand_in.embed_tokens(texts)
 
 
 def ingest(vault: str, messages: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ to three sentences, about 130 characters; two people talk in sessions of 20 turn
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,9 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from anamnos.embed.base import Vectors
+from anamnos.embed.base import Tokens, Vectors
 
 SESSION_TURNS = 20
+_WORD = re.compile(r"\w+")
 SPEAKERS = ("Ines", "Marek")
 _VOCABULARY = 30_000
 _SHIFT, _EXPONENT = 2.7, 1.15  # Mandelbrot's two constants, near those of English
@@ -95,17 +97,21 @@ def cues(turns: Sequence[str], count: int, seed: int = 1) -> list[str]:
 class StandInEmbedder:
     """Clustered unit vectors that depend on the text alone and cost next to nothing. They mean nothing.
 
-    Each is the sum of one of 256 centres and two of 4,096 noise vectors, chosen by checksums of the text.
+    Each is the sum of one of 256 centres and two of 4,096 noise vectors, chosen by checksums of the text. A word is one
+    of 4,096 vectors, chosen by its checksum, so that equal words match.
     """
 
     id = "stand-in-384"
     dim = 384
+    token_dim = 48
     _CENTRES, _NOISES = 256, 4_096
 
     def __init__(self, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
         self._centres = _unit(rng.standard_normal((self._CENTRES, self.dim), dtype=np.float32))
         self._noises = _unit(rng.standard_normal((self._NOISES, self.dim), dtype=np.float32))
+        words = _unit(rng.standard_normal((self._NOISES, self.token_dim), dtype=np.float32))
+        self._words = np.rint(127 * words).astype(np.int8)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         sums = [(zlib.crc32(data), zlib.adler32(data)) for data in (text.encode() for text in texts)]
@@ -114,6 +120,15 @@ class StandInEmbedder:
         first, second = np.array(sums, dtype=np.int64).T
         noise = self._noises[first // self._CENTRES % self._NOISES] + self._noises[second % self._NOISES]
         return _unit(self._centres[first % self._CENTRES] + 0.6 * noise)
+
+    def embed_tokens(self, texts: Sequence[str]) -> tuple[Vectors, list[Tokens]]:
+        tokens = []
+        for text in texts:
+            words = list(_WORD.finditer(text))
+            starts = np.array([word.start() for word in words], dtype=np.int64)
+            chosen = [zlib.crc32(word.group().lower().encode()) % self._NOISES for word in words]
+            tokens.append(Tokens(starts, self._words[chosen]))
+        return self.embed(texts), tokens
 
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
