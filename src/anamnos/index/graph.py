@@ -83,7 +83,8 @@ class Graph:
         total = active = seeds.astype(np.float64)
         for _ in range(hops):
             passed = np.where(active >= threshold, active * decay / fan, 0.0)
-            active = np.bincount(self.targets, weights=passed[self.sources] * self.weights, minlength=self.size)
+            arriving = passed[self.sources] * self.weights
+            active = np.bincount(self.targets, weights=arriving, minlength=self.size).astype(np.float64)
             total = total + active
         return total
 
@@ -182,9 +183,7 @@ def _pairs(space: SpaceIndex, before: _Layout | None) -> NDArray[np.uint64]:
             space.scope, rows=space.rows[held:], all_states=space.all_states, derived=space.derived
         )
     else:
-        found = space.store.outline(
-            space.scope, all_states=space.all_states, as_of=space.as_of, derived=space.derived
-        )
+        found = space.store.outline(space.scope, all_states=space.all_states, as_of=space.as_of, derived=space.derived)
     there = np.isin(found.rows, space.rows)
     docs = space.docs_of(found.rows[there])
     read = [np.frombuffer(found.terms[i], dtype="<u4") for i in np.flatnonzero(there).tolist()]
@@ -239,7 +238,7 @@ def _built(space: SpaceIndex, layout: _Layout, mask: NDArray[np.bool_]) -> Space
     distinct, node, held = np.unique(terms, return_inverse=True, return_counts=True)
     useful = (held >= 2) & (held <= _COMMON)
     renumbered = np.cumsum(useful) - 1
-    idf = np.log(1 + (size - held + 0.5) / (held + 0.5)) / np.log(1 + (size - 0.5) / 1.5) if size else held
+    idf = np.log(1 + (size - held + 0.5) / (held + 0.5)) / np.log(1 + (size - 0.5) / 1.5)
     kept = useful[node]
     node, docs = node[kept], docs[kept]
     follows = np.flatnonzero(mask & (space.after >= 0))

@@ -12,14 +12,16 @@ from anamnos.recall.channels.base import Search
 
 @dataclass(frozen=True)
 class GranularityChannel:
-    """sum over grains of w(g) sim(g), w(g) = (1 - H(g) / ln n) / sum of these, H the entropy of softmax(sim / tau).
+    """Sum over grains of w(g) sim(g), w(g) = (1 - H(g) / ln n) / sum of these, H the entropy of softmax(sim / tau).
 
     sim(turn)     the cosine
     sim(window)   the cosine of the turn with its neighbours
     sim(session)  the highest cosine of its turns
     tau           how sharply a grain must single out memories, > 0
 
-    A grain to which all memories are alike gets no weight. Source: MemGAS, arXiv:2505.19549; there with raw entropies,
+    A grain to which all memories are alike gets no weight. In no recipe: recall@10 changes by -.006 to -.002 on LoCoMo
+    0-1 and by -.002 to +.006 on REALTALK 1-5 (weights .05 to .3); for passages, where all grains are one, it is
+    ``dense.turn``. Source: MemGAS, arXiv:2505.19549; there with raw entropies,
     which change sign for more than e memories, and with the mean of turns for a session, which measures worse.
     """
 

@@ -21,7 +21,10 @@ class GraphChannel:
     damping       how far it goes, in [0, 1)
 
     The documents it starts at are the 20 with the highest z(cosine) + z(BM25), each with that sum less the smallest of
-    them. Source: HippoRAG 2, arXiv:2502.14802; words stand in for the phrases that a language model finds there.
+    them. The score is the root of the rank, whose few large values would drown the rest in a sum.
+    In no recipe: recall@10 over turns changes by -.010 to +.002 (LoCoMo 0-1, REALTALK 1-5, weights .05 to .3), and over
+    passages, beside ``second_hop``, recall@5 by +.007 (weight .1) and -.017 (.3).
+    Source: HippoRAG 2, arXiv:2502.14802; words stand in for the phrases that a language model finds there.
     """
 
     by_documents: float = 0.5

@@ -17,6 +17,8 @@ class HopfieldChannel:
     """cos(p, e(t)) with p = X^T softmax(beta X q), X the vectors of the 100 documents nearest to the cue q.
 
     One step of a modern Hopfield network: for a large ``beta`` p is the nearest memory, for 0 the mean of the 100.
+    In no recipe: recall@10 changes by .000 on LoCoMo 0-1 and by -.002 to +.013 on REALTALK 1-5 (weights .05
+    to .3); over passages by +.001 to -.012 (recall@5).
     Source: arXiv:2008.02217, eq. 3; as a channel of recall, SuperLocalMemory V3.3, arXiv:2604.04514.
     """
 

@@ -18,6 +18,8 @@ class SpreadingChannel:
     """The activation of each document after ``hops`` steps from the 10 nearest by meaning, less their own.
 
     decay  what is left of it after a step, in (0, 1]
+    In no recipe: recall@10 changes by -.010 to +.003 on LoCoMo 0-1 and by +.003 to +.011 on REALTALK 1-5 (weights .05
+    to .3), and over passages, beside ``second_hop``, it loses .03 and more.
     Source: spreading activation, Bi-Mem, arXiv:2601.06490; over words instead of scenes and personas.
     """
 
