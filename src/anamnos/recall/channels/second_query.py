@@ -20,9 +20,9 @@ _NAME = re.compile(r"\b(?:[A-Z][\w'’-]+|\d{4})\b")
 @dataclass(frozen=True)
 class SecondQueryChannel:
     """z(BM25 of the names and years in the best document so far, less the words of the cue), for documents that nobody
-    speaks; else 0.
+    speaks; else 0. The best document gets the highest of these scores too.
 
-    The best document gets the highest of these scores too. A conversation does not lead from turn to turn like that: there it only adds noise. Source: pseudo relevance
+    A conversation does not lead from turn to turn like that: there it only adds noise. Source: pseudo relevance
     feedback with one document; what is taken from it, and its weight, were chosen on 50 + 50 questions of HotpotQA and
     MuSiQue.
     """
