@@ -22,7 +22,7 @@ from typing import Any
 
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-HIDDEN, INNER, LAYERS, HEADS, VOCABULARY, POSITIONS = 384, 1536, 6, 12, 30522, 512
+HIDDEN, INNER, LAYERS, HEADS, VOCABULARY, POSITIONS, SMALL = 384, 1536, 6, 12, 30522, 512, 48
 EPSILON = 1e-12
 MICROSOFT = "com.microsoft"  # the domain of the operators that ONNX Runtime adds to the standard
 FLOAT, INT8, UINT8 = TensorProto.FLOAT, TensorProto.INT8, TensorProto.UINT8
@@ -116,12 +116,18 @@ class Graph:
         return self.add_and_norm(outer, f"{down}.bias", y, f"{name}.output.LayerNorm")
 
     def pool(self, x: str) -> str:
-        """Return one unit vector per text (texts, 384): the sum over its tokens, normalised."""
+        """Return one unit vector per text (texts, 384): the sum over its tokens, normalised.
+
+        Also make ``token_vectors`` (texts, tokens, 48), a small unit vector per token.
+        """
         self.constant("token_axis", INT64, [1], [1])
         tokens = self.op("Reshape", "last_hidden_state", x, "shape_3d")
         weights = self.op("Cast", "token_weights", "attention_mask", to=FLOAT)
         mask = self.op("Unsqueeze", "mask_3d", weights, "token_axis")
         total = self.op("Squeeze", "total", self.op("MatMul", "total_3d", mask, tokens), "token_axis")
+        centred = self.op("Sub", "centred_tokens", tokens, self.weight("tokens.mean", (HIDDEN,)))
+        small = self.op("MatMul", "small_tokens", centred, self.weight("tokens.map", (HIDDEN, SMALL)))
+        self.op("LpNormalization", "token_vectors", small, axis=-1, p=2)
         return self.op("LpNormalization", "sentence_embedding", total, axis=-1, p=2)
 
     def model(self) -> ModelProto:
@@ -131,8 +137,11 @@ class Graph:
         names = ("input_ids", "attention_mask")
         ids = [helper.make_tensor_value_info(name, INT64, ["texts", "tokens"]) for name in names]
         vectors = helper.make_tensor_value_info(self.pool(x), FLOAT, ["texts", HIDDEN])
-        states = helper.make_tensor_value_info("last_hidden_state", FLOAT, ["texts", "tokens", HIDDEN])
-        graph = helper.make_graph(self.nodes, "all-MiniLM-L6-v2", ids, [vectors, states], self.initializers)
+        of_tokens = [
+            helper.make_tensor_value_info(name, FLOAT, ["texts", "tokens", size])
+            for name, size in (("last_hidden_state", HIDDEN), ("token_vectors", SMALL))
+        ]
+        graph = helper.make_graph(self.nodes, "all-MiniLM-L6-v2", ids, [vectors, *of_tokens], self.initializers)
         opsets = [helper.make_opsetid("", 20), helper.make_opsetid(MICROSOFT, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=9, producer_name="anamnos")
 

@@ -51,7 +51,7 @@ def main(data: Path) -> None:
     kept = []
     for text in texts(data):
         ids = model.tokenize([text])
-        kept.append(model._run(ids, [model._output, model._states])[1][0][1:-1])
+        kept.append(model._run(ids, [model._output, "last_hidden_state"])[1][0][1:-1])
     states = np.concatenate(kept).astype(np.float64)
     mean = states.mean(axis=0)
     centred = states - mean

@@ -77,6 +77,7 @@ def read_weights(path: Path, precision: Precision) -> dict[str, NDArray[Any]]:
                     raise damaged(path, f"{name} is {got}, not float32 {shape}")
     except (SafetensorError, OSError) as exc:
         raise damaged(path, exc) from exc
+    weights["tokens.mean"], weights["tokens.map"] = read_token_projection()
     token_types = weights.pop("embeddings.token_type_embeddings.weight")
     weights["embeddings.position_embeddings.weight"] += token_types[0]  # every token is of type 0
     for attention in (f"encoder.layer.{i}.attention" for i in range(_LAYERS)):
@@ -98,7 +99,7 @@ def read_token_projection() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """
     with (files("anamnos.embed") / "data" / "minilm-tokens.npy").open("rb") as file:
         both = np.load(file, allow_pickle=False).astype(np.float32)
-    return both[0], np.ascontiguousarray(both[1:].T)
+    return both[0].copy(), np.ascontiguousarray(both[1:].T)
 
 
 def quantize(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

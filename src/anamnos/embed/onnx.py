@@ -118,7 +118,8 @@ class _Model:
         self._inputs = {node.name for node in session.get_inputs()}
         outputs = [node.name for node in session.get_outputs()]
         self._output = "sentence_embedding" if "sentence_embedding" in outputs else outputs[0]
-        self._states = next((name for name in outputs if name in ("last_hidden_state", "token_embeddings")), outputs[0])
+        known = ("token_vectors", "last_hidden_state", "token_embeddings")
+        self._states = next((name for name in known if name in outputs), outputs[0])
 
     @cached_property
     def _projection(self) -> tuple[Vectors, Vectors]:
@@ -154,8 +155,10 @@ class _Model:
             real = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
             starts.append(offsets[real, 0])
             small.append(own[real])
-        mean, shrink = self._projection
-        shrunk = unit_rows((np.concatenate(small) - mean) @ shrink)
+        shrunk = np.concatenate(small)
+        if shrunk.shape[1] != TOKEN_DIM:  # a graph that the folder brings: its states are full
+            mean, shrink = self._projection
+            shrunk = unit_rows((shrunk - mean) @ shrink)
         whole = np.rint(127 * shrunk).astype(np.int8)
         ends = np.cumsum([len(own) for own in starts])[:-1]
         return vectors, [Tokens(own, part) for own, part in zip(starts, np.split(whole, ends), strict=True)]
@@ -165,7 +168,7 @@ class _Model:
         return self._run(tokens, [self._output])[0]
 
     def _run(self, tokens: list[list[int]], outputs: list[str]) -> tuple[Vectors, Any]:
-        """Return the unit vectors of one batch, and its last output: (texts, tokens, 384) if that is the states."""
+        """Return the unit vectors of one batch, and its last output: per token, if that is asked for."""
         ids = np.zeros((len(tokens), max(map(len, tokens))), dtype=np.int64)
         mask = np.zeros_like(ids)
         for row, text in enumerate(tokens):

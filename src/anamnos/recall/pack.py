@@ -133,6 +133,10 @@ def pack(
         room = max(room - over, -1)
     else:
         chosen = choose(within(-1))
+    if not chosen and hits:  # what is said of repetitions may be what was too long
+        page = _Page([hits[0].cube])
+        alone = [_Line(hits[0].cube)]
+        chosen = alone if page.tokens(alone, count_tokens) <= token_budget else []
     ordered = page.cubes(chosen)
     text = page.text(chosen)
     return PackedContext(
