@@ -41,6 +41,13 @@ class InvalidInput(AnamnosError):
     http_status = 422
 
 
+class IllegalTransition(InvalidInput):
+    """A memory in its state cannot come into that one; the hint names those that it can."""
+
+    code = "illegal_transition"
+    http_status = 409
+
+
 class NotFound(AnamnosError):
     """There is no such thing in the named scope."""
 

@@ -63,6 +63,7 @@ from anamnos.recall.search import Explanation, Recaller
 from anamnos.recipes import RECIPES, Recipe
 from anamnos.store.apply import apply
 from anamnos.store.base import EmbedderInfo, Store, held_at
+from anamnos.system import lifecycle
 from anamnos.system.exchange import Exported, read_export, write_export
 from anamnos.system.reembed import embedded, reembed
 from anamnos.system.vault import Vault
@@ -289,15 +290,66 @@ class Memory:
         cube = current.next_version(annotations=notes, time=time, **changes)
         return self._write(self._ops([Planned(key_of_next(cube, self.vault.store), cube=cube)]))
 
+    def freeze(self, ids: str | Iterable[str], scope: Scope) -> Receipt:
+        """Put memories under a legal hold: they are found and read as before, but nothing changes or deletes them.
+
+        Raises: NotFound if one of them is not in the scope; then nothing has changed. So do the verbs below.
+        """
+        return self._move(ids, scope, State.FROZEN)
+
+    def unfreeze(self, ids: str | Iterable[str], scope: Scope) -> Receipt:
+        """Lift the hold: frozen memories are in the state again that they were in before."""
+        cubes = self._named_cubes(ids, scope)
+        lifted = [lifecycle.lifted(cube, self.vault.store.history(cube.id)) for cube in cubes]
+        return self._write([_transition(cube) for cube in lifted])
+
+    def archive(self, ids: str | Iterable[str], scope: Scope) -> Receipt:
+        """Take memories out of searches without losing them; ``reactivate`` brings them back."""
+        return self._move(ids, scope, State.ARCHIVED)
+
+    def reactivate(self, ids: str | Iterable[str], scope: Scope) -> Receipt:
+        """Bring memories back that were archived, merged or expired. Raises: IllegalTransition for a frozen one."""
+        return self._move(ids, scope, State.ACTIVATED)
+
+    def used(self, ids: str | Iterable[str], scope: Scope) -> Receipt:
+        """Note that memories served an answer: what is used stays longer. Makes no new version."""
+        now = self._clock()
+        cubes = self._named_cubes(ids, scope)
+        touched = [replace(cube, lifecycle=lifecycle.used(cube.lifecycle, now)) for cube in cubes]
+        return self._write([Op(OpKind.TOUCH, target=cube.id, cube=cube) for cube in touched])
+
+    def rollback(
+        self, scope: Scope, *, id: str | None = None, version: int | None = None, to: datetime | None = None
+    ) -> Receipt:
+        """Make a memory, or a whole scope, what it was: in new versions, so that history is never rewritten.
+
+        id       which memory; None: all that the scope covers
+        version  of that memory, which to go back to
+        to       instead, the moment to go back to; what was written since then is archived
+        What was deleted since stays deleted. Raises: InvalidInput unless one of version and to is given, NotFound for
+        an unknown memory or version, AccessDenied if one that would change is frozen; then nothing has changed.
+        """
+        if (version is None) == (to is None) or (version is not None and id is None):
+            raise InvalidInput("rollback needs either a moment, or the id and the version of one memory.")
+        if to is not None:
+            moment = check_time("to", to)
+            anything = Where(Field.STATE, Comparison.IN, tuple(State))
+            cubes = list(self._each(scope, anything)) if id is None else [self.get(id, scope)]
+            pairs = [(cube, lifecycle.believed_at(self.vault.store.history(cube.id), moment)) for cube in cubes]
+        else:
+            pairs = [(self.get(str(id), scope), self.get(str(id), scope, version=version))]
+        back = [new for cube, old in pairs if (new := lifecycle.rolled_back(cube, old)) is not None]
+        before = {cube.id: cube for cube, _ in pairs}
+        said = [cube for cube in back if cube.content != before[cube.id].content]
+        ops = self._ops([Planned(key_of_next(cube, self.vault.store), cube=cube) for cube in said])
+        return self._write([*ops, *(_transition(cube) for cube in back if cube not in said)])
+
     def delete(self, ids: str | Iterable[str], scope: Scope) -> Receipt:
         """Erase memories, all their versions and all that was derived from them, from every file of the vault.
 
         Raises: NotFound if one of them is not in the scope; then none is deleted.
         """
-        if not isinstance(ids, Iterable):
-            raise InvalidInput(f"ids must be a memory id or a list of them, got {type(ids).__name__}.")
-        wanted = [self.get(cube_id, scope).id for cube_id in ([ids] if isinstance(ids, str) else list(ids))]
-        return self._erase(wanted)
+        return self._erase([cube.id for cube in self._named_cubes(ids, scope)])
 
     def delete_all(self, scope: Scope, *, filter: Filter | None = None) -> Receipt:
         """Erase every memory that ``scope`` covers and ``filter`` passes, as ``delete`` does.
@@ -618,6 +670,15 @@ class Memory:
         )
         return cue, context, ranked
 
+    def _named_cubes(self, ids: str | Iterable[str], scope: Scope) -> builtins.list[MemCube]:
+        if not isinstance(ids, Iterable):
+            raise InvalidInput(f"ids must be a memory id or a list of them, got {type(ids).__name__}.")
+        return [self.get(cube_id, scope) for cube_id in dict.fromkeys([ids] if isinstance(ids, str) else ids)]
+
+    def _move(self, ids: str | Iterable[str], scope: Scope, state: State) -> Receipt:
+        """Bring memories into a state; those that are in it already stay as they are."""
+        return self._write([_transition(lifecycle.moved(cube, state)) for cube in self._named_cubes(ids, scope)])
+
     def _past(self, as_of: datetime | None) -> datetime | None:
         """Return the moment that a read is as of, never one to come; None for the present versions."""
         return None if as_of is None else min(check_time("as_of", as_of), self._clock())
@@ -813,6 +874,10 @@ class Memory:
         return array
 
 
+def _transition(cube: MemCube) -> Op:
+    return Op(OpKind.TRANSITION, target=cube.id, cube=cube)
+
+
 def _weights_of(recipe: Recipe, info: EmbedderInfo) -> str:
     return f"weights:{recipe.name}:{info.id}"
 
@@ -911,6 +976,12 @@ class AsyncMemory:
     ingest = _awaited(Memory.ingest)
     update = _awaited(Memory.update)
     enrich = _awaited(Memory.enrich)
+    freeze = _awaited(Memory.freeze)
+    unfreeze = _awaited(Memory.unfreeze)
+    archive = _awaited(Memory.archive)
+    reactivate = _awaited(Memory.reactivate)
+    used = _awaited(Memory.used)
+    rollback = _awaited(Memory.rollback)
     delete = _awaited(Memory.delete)
     delete_all = _awaited(Memory.delete_all)
     search = _awaited(Memory.search)

@@ -318,6 +318,8 @@ class OpKind(StrEnum):
 
     ADD = "add"
     UPDATE = "update"
+    TRANSITION = "transition"
+    TOUCH = "touch"
     DELETE = "delete"
     RESTORE = "restore"
 
@@ -326,11 +328,12 @@ class OpKind(StrEnum):
 class Op:
     """One change to one memory: the only way in which any strategy changes the store.
 
-    kind     add a new cube, write the next version of one, erase one with all its versions, or put back a version
-             as it was exported, with its times
-    target   the cube to update or delete; None for add and restore
-    cube     the new cube or version; None for delete
-    derived  what a text cube is found by; None for delete
+    kind     add a new cube; write the next version of one; write one that says the same, in another state or with
+             other links; note, without a new version, how it is used; erase one with all its versions; or put back a
+             version as it was exported, with its times
+    target   the cube to change or delete; None for add and restore
+    cube     the new cube or version; for touch, the current version with its new lifecycle; None for delete
+    derived  what a text cube is found by; None for transition, touch and delete
     key      what makes an add idempotent: a second add with the same key is none; b"" is no such check
     """
 

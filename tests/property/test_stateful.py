@@ -6,6 +6,7 @@ is one Memory over ``ReferenceStore``, with the same clock, ids and embedder. Wh
 
 import shutil
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,26 @@ class Twins(RuleBasedStateMachine):
         for other, before in others.items():
             if not other.covers(scope):
                 assert self.clients[client].list(other, filter=ALL, limit=None) == before
+
+    @precondition(lambda self: self.known)
+    @rule(
+        client=CLIENTS,
+        verb=st.sampled_from(["freeze", "unfreeze", "unfreeze", "archive", "reactivate", "used"]),
+        which=st.lists(st.integers(0, 30), min_size=1, max_size=3),
+        scope=st.sampled_from(SCOPES),
+    )
+    def move(self, client: int, verb: str, which: list[int], scope: Scope) -> None:
+        self.wrote(self.both(client, verb, [self.known[n % len(self.known)] for n in which], scope))
+
+    @precondition(lambda self: self.known)
+    @rule(client=CLIENTS, which=st.integers(0, 30), scope=st.sampled_from(SCOPES), version=st.integers(1, 3))
+    def rollback(self, client: int, which: int, scope: Scope, version: int) -> None:
+        cube_id = self.known[which % len(self.known)]
+        self.wrote(self.both(client, "rollback", scope, id=cube_id, version=version))
+
+    @rule(client=CLIENTS, scope=st.sampled_from(SCOPES), minutes=st.integers(0, 20))
+    def rollback_of_a_scope(self, client: int, scope: Scope, minutes: int) -> None:
+        self.wrote(self.both(client, "rollback", scope, to=self.clock() - timedelta(minutes=minutes)))
 
     # --- reading
 

@@ -23,7 +23,7 @@ LEVELS = [
     {"recipes"},
     {"ingest", "recall", "evolve", "system", "agent"},
     {"store", "index", "embed", "llm", "activation", "parametric", "neural", "associative"},
-    {"types", "config", "times"},
+    {"types", "config", "times", "lifecycle"},
     {"cube"},
     {"errors"},
 ]

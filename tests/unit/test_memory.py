@@ -227,7 +227,8 @@ def test_a_lost_passage_is_archived_and_may_come_back(memory: Memory, tmp_path: 
     assert {h.content for h in memory.search("two", ANN)} == {"one", "three"}
     assert memory.ingest(path, ANN).outcomes == ("unchanged", "unchanged")
     back = memory.ingest(write(path, "one", "two", "three"), ANN)
-    assert back.outcomes == ("unchanged", "added", "unchanged")
+    assert back.outcomes == ("unchanged", "updated", "unchanged")
+    assert back.ids[1] == lost
     assert sorted(texts(memory)) == ["one", "three", "two"]
 
 

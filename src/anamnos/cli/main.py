@@ -26,6 +26,7 @@ SECTIONS = {
     "Change": {
         "update": Lazy("anamnos.cli.change:update", "Write the next version of a memory."),
         "delete": Lazy("anamnos.cli.change:delete", "Erase memories from every file of the vault."),
+        "lifecycle": Lazy("anamnos.cli.lifecycle:lifecycle", "Freeze, archive, bring back, roll back."),
     },
     "Keep": {
         "export": Lazy("anamnos.cli.exchange:export", "Write memories with all their versions to a file."),

@@ -31,7 +31,11 @@ from anamnos.cube import (
 )
 from anamnos.ingest.readers.base import Turn
 from anamnos.store.base import Store
-from anamnos.types import Comparison, Field, Where
+from anamnos.types import And, Comparison, Field, Where
+
+_ANY_STATE = Where(Field.STATE, Comparison.IN, tuple(State))
+_CHANGEABLE = (State.GENERATED, State.ACTIVATED)
+_GONE = "gone"  # noted of a passage that its source no longer has
 
 CORRECTED = "update/1"
 """The operator of a version that somebody wrote by hand over what a source had said."""
@@ -78,10 +82,11 @@ def plan(
     whole_source  the turns are all of a file: compare them with what was read from it before
     """
     if whole_source and origin.source is not None and not any(turn.message_id for turn in turns):
-        before = store.list(origin.scope, Where(Field.SOURCE, Comparison.EQ, origin.source))
+        before = store.list(origin.scope, And((Where(Field.SOURCE, Comparison.EQ, origin.source), _ANY_STATE)))
         if before:
             return _align(turns, before, origin, store, new_id, now)
-    return _by_key(turns, origin, store, new_id, now)
+    planned = _by_key(turns, origin, store, new_id, now)
+    return planned if whole_source else [_revived(item, store) for item in planned]
 
 
 def content_key(cube: MemCube, occurrence: int = 0) -> bytes:
@@ -133,6 +138,15 @@ def _by_key(turns: Sequence[Turn], origin: Origin, store: Store, new_id: IdSourc
     return [_compare(cube, key, known.get(key), store) for cube, key in zip(cubes, keys, strict=True)]
 
 
+def _revived(item: Planned, store: Store) -> Planned:
+    """Bring what is said again back from the archive: who adds a text must find it."""
+    old = store.get(item.known) if item.known is not None else None
+    if old is None or old.lifecycle.state not in (State.ARCHIVED, State.EXPIRED):
+        return item
+    back = replace(old, lifecycle=replace(old.lifecycle, expires_at=None))
+    return Planned(item.key, cube=_moved(back, State.ACTIVATED))
+
+
 def _compare(cube: MemCube, key: bytes, known: CubeId | None, store: Store) -> Planned:
     old = store.get(known) if known is not None else None
     if known is None or old is None:
@@ -179,21 +193,34 @@ def _align(
     for kind, old_from, old_to, new_from, new_to in matcher.get_opcodes():
         if kind == "replace":
             new = [place for place in range(new_from, new_to) if place not in same]
-            edited.update(zip(new, (c for c in before[old_from:old_to] if c.id not in used), strict=False))
+            old = [c for c in before[old_from:old_to] if c.id not in used and c.lifecycle.state in _CHANGEABLE]
+            edited.update(zip(new, old, strict=False))
     used.update(cube.id for cube in edited.values())
     planned: list[Planned] = []
     taken: set[bytes] = set()
     for place, cube in enumerate(cubes):
-        if place in same:
+        if place in same and _GONE in same[place].annotations.data:
+            planned.append(Planned(_free_key(cube, taken, store), cube=_moved(same[place], State.ACTIVATED)))
+        elif place in same:
             planned.append(Planned(b"", known=same[place].id))
         else:
-            old = edited.get(place)
-            planned.append(Planned(_free_key(cube, taken, store), cube=_edited(old, cube) if old else cube))
+            former = edited.get(place)
+            planned.append(Planned(_free_key(cube, taken, store), cube=_edited(former, cube) if former else cube))
     for cube in before:
-        if cube.id not in used and cube.role is Role.RESOURCE:  # a shorter chat export loses nothing
-            life: Lifecycle = replace(cube.lifecycle, state=State.ARCHIVED)
-            planned.append(Planned(b"", cube=cube.next_version(lifecycle=life)))  # no key: it may come back as new
+        lost = cube.id not in used and cube.lifecycle.state in _CHANGEABLE
+        if lost and cube.role is Role.RESOURCE:  # a shorter chat export loses nothing
+            planned.append(Planned(b"", cube=_moved(cube, State.ARCHIVED)))  # no key: another may say the same
     return planned
+
+
+def _moved(cube: MemCube, state: State) -> MemCube:
+    """Return the next version of a passage that its source lost, or has again."""
+    notes = {name: value for name, value in cube.annotations.data.items() if name != _GONE}
+    if state is State.ARCHIVED:
+        notes[_GONE] = True
+    return cube.next_version(
+        lifecycle=replace(cube.lifecycle, state=state), annotations=replace(cube.annotations, data=notes)
+    )
 
 
 def _free_key(cube: MemCube, taken: set[bytes], store: Store) -> bytes:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from anamnos.cube import CubeId, MemCube, State
-from anamnos.errors import AccessDenied, Conflict, InvalidInput, NotFound
+from anamnos.errors import AccessDenied, Conflict, IllegalTransition, InvalidInput, NotFound
+from anamnos.lifecycle import check_transition
 from anamnos.store.base import Transaction
 from anamnos.types import Op, OpKind, Outcome
 
@@ -14,14 +15,17 @@ from anamnos.types import Op, OpKind, Outcome
 def apply(op: Op, tx: Transaction, *, now: datetime) -> list[tuple[CubeId, Outcome]]:
     """Carry out one operation inside a write, and return what happened to which cube.
 
-    add     a new cube; ``unchanged`` and the known id if its key is known already
-    update  the next version; ``unchanged`` if nothing would differ
-    delete  the cube and everything derived from it, all versions
-    restore a version as it was, times and all; ``unchanged`` if it is there already, or if its content is known
-            under another id
-    now     becomes ``recorded_at``, but for restore; never earlier than that of the version before
+    add         a new cube; ``unchanged`` and the known id if its key is known already
+    update      the next version; ``unchanged`` if nothing would differ
+    transition  the next version, which says the same in another state or with other links; ``unchanged`` likewise
+    touch       the current version with another lifecycle: used more often, fading; ``unchanged`` if it is frozen
+    delete      the cube and everything derived from it, all versions
+    restore     a version as it was, times and all; ``unchanged`` if it is there already, or if its content is known
+                under another id
+    now         becomes ``recorded_at``, but for restore; never earlier than that of the version before
     Raises: NotFound for an unknown target; Conflict if the version is not the one after the current one;
-    AccessDenied if the cube, or for delete anything derived from it, is frozen; InvalidInput if a cube is derived
+    IllegalTransition if the state cannot follow the current one (``anamnos.lifecycle``); AccessDenied if the cube, or
+    for delete anything derived from it, is frozen, unless a transition lifts that; InvalidInput if a cube is derived
     from another user's.
     """
     if op.kind is OpKind.ADD:
@@ -30,8 +34,10 @@ def apply(op: Op, tx: Transaction, *, now: datetime) -> list[tuple[CubeId, Outco
         return [_restore(op, tx)]
     if op.target is None:
         raise InvalidInput(f"An operation {op.kind} needs a target.")
-    if op.kind is OpKind.UPDATE:
+    if op.kind in (OpKind.UPDATE, OpKind.TRANSITION):
         return [_update(op, op.target, tx, now)]
+    if op.kind is OpKind.TOUCH:
+        return [_touch(op, op.target, tx)]
     return _delete(op.target, tx)
 
 
@@ -48,19 +54,45 @@ def _add(op: Op, tx: Transaction, now: datetime) -> tuple[CubeId, Outcome]:
 
 
 def _update(op: Op, target: CubeId, tx: Transaction, now: datetime) -> tuple[CubeId, Outcome]:
-    cube, current = _new_cube(op), _changeable(target, tx)
+    cube, current = _new_cube(op), _known(target, tx)
     if cube.id != target or cube.version != current.version + 1:
         raise Conflict(
             f"Memory {target} is at version {current.version}; version {cube.version} cannot follow it.",
             hint="Read the current version and make the change again.",
             current_version=current.version,
         )
-    _check_sources(cube, tx)
     if replace(cube, version=current.version, time=current.time) == current and _same_time(cube, current):
         return target, "unchanged"
+    before, after = current.lifecycle.state, cube.lifecycle.state
+    lifted = before is State.FROZEN and op.kind is OpKind.TRANSITION and after is _before_the_hold(current, tx)
+    if not lifted:
+        _refuse_frozen(current)
+    if after is not before and not lifted:
+        check_transition(f"Memory {target}", before, after)
+    if op.kind is OpKind.TRANSITION and _found_by(cube) != _found_by(current):
+        raise InvalidInput(f"A transition of memory {target} says something else.", hint="Use update for that.")
+    _check_sources(cube, tx)
     now = max(now, current.time.recorded_at or now)  # of versions in a clock set back, only one must hold at a time
     tx.retire(target, now)
-    tx.insert(_recorded(cube, now), op.derived, op.key)
+    if op.kind is OpKind.TRANSITION:
+        tx.repeat(_recorded(cube, now))
+    else:
+        tx.insert(_recorded(cube, now), op.derived, op.key)
+    return target, "updated"
+
+
+def _touch(op: Op, target: CubeId, tx: Transaction) -> tuple[CubeId, Outcome]:
+    current, life = _known(target, tx), _new_cube(op).lifecycle
+    if life == current.lifecycle or current.lifecycle.state is State.FROZEN:
+        return target, "unchanged"
+    if {life.state, current.lifecycle.state} - {State.GENERATED, State.ACTIVATED} and (
+        life.state is not current.lifecycle.state
+    ):
+        raise IllegalTransition(
+            f"Memory {target} is {current.lifecycle.state}; it becomes {life.state} in a new version only.",
+            hint="Use a transition.",
+        )
+    tx.touch(replace(current, lifecycle=life))
     return target, "updated"
 
 
@@ -87,7 +119,7 @@ def _restore(op: Op, tx: Transaction) -> tuple[CubeId, Outcome]:
 def _delete(target: CubeId, tx: Transaction) -> list[tuple[CubeId, Outcome]]:
     doomed = [target]
     for cube_id in doomed:  # grows while it is walked
-        _changeable(cube_id, tx)
+        _refuse_frozen(_known(cube_id, tx))
         doomed += [other for other in tx.dependents(cube_id) if other not in doomed]
     for cube_id in doomed:
         tx.erase(cube_id)
@@ -108,13 +140,31 @@ def _new_cube(op: Op) -> MemCube:
     return op.cube
 
 
-def _changeable(cube_id: CubeId, tx: Transaction) -> MemCube:
+def _known(cube_id: CubeId, tx: Transaction) -> MemCube:
     current = tx.current(cube_id)
     if current is None:
         raise NotFound(f"There is no memory {cube_id}.")
-    if current.lifecycle.state is State.FROZEN:
-        raise AccessDenied(f"Memory {cube_id} is frozen: it cannot be changed or deleted.", hint="Lift the hold first.")
     return current
+
+
+def _refuse_frozen(cube: MemCube) -> None:
+    if cube.lifecycle.state is State.FROZEN:
+        raise AccessDenied(f"Memory {cube.id} is frozen: it cannot be changed or deleted.", hint="Lift the hold first.")
+
+
+def _before_the_hold(cube: MemCube, tx: Transaction) -> State:
+    """Return the state that a frozen cube was in before; generated if it came frozen."""
+    earlier = cube.version - 1
+    while earlier and (before := tx.version(cube.id, earlier)) is not None:
+        if before.lifecycle.state is not State.FROZEN:
+            return before.lifecycle.state
+        earlier -= 1
+    return State.GENERATED
+
+
+def _found_by(cube: MemCube) -> tuple[object, ...]:
+    """Return what a cube is embedded and indexed by."""
+    return cube.content, cube.substrate, cube.scope, cube.provenance.actor
 
 
 def _recorded(cube: MemCube, now: datetime) -> MemCube:

@@ -68,6 +68,12 @@ class Transaction(Protocol):
     def retire(self, cube_id: CubeId, at: datetime) -> None:
         """Make the current version a past one, superseded at ``at``."""
 
+    def repeat(self, cube: MemCube) -> None:
+        """Store the version after the newest one of its id, found by what that one is: same terms, vectors and key."""
+
+    def touch(self, cube: MemCube) -> None:
+        """Give the current version of a cube this one's lifecycle; nothing else of it changes, and no index."""
+
     def erase(self, cube_id: CubeId) -> None:
         """Remove all versions of a cube, and every link to it."""
 

@@ -60,6 +60,27 @@ class SqliteTransaction:
         return [id_text(other) for (other,) in rows]
 
     def insert(self, cube: MemCube, derived: Derived | None, key: bytes) -> None:
+        row = self._insert_cube(cube, None if derived is None else derived.terms.astype("<u4").tobytes(), key)
+        if derived is not None and derived.vector is not None:
+            self._put_own_vector(row, derived)
+
+    def repeat(self, cube: MemCube) -> None:
+        last, terms, key = self.db.execute(
+            "SELECT row, terms, key FROM cubes WHERE id = ? ORDER BY version DESC LIMIT 1", (id_bytes(cube.id),)
+        ).fetchone()  # type: ignore[misc]
+        row = self._insert_cube(cube, terms, key)
+        for table in ("vectors", "tokens"):
+            rest = "embedder, dim, vector" if table == "vectors" else "embedder, tokens"
+            self.db.execute(f"INSERT INTO {table} SELECT ?, {rest} FROM {table} WHERE row = ?", (row, last))
+
+    def touch(self, cube: MemCube) -> None:
+        self.db.execute(
+            "UPDATE cubes SET state = ?, importance = ?, more = ? WHERE id = ? AND current",
+            (str(cube.lifecycle.state), cube.lifecycle.importance, more_json(cube), id_bytes(cube.id)),
+        )
+
+    def _insert_cube(self, cube: MemCube, terms: bytes | None, key: bytes | None) -> int:
+        """Store a version with its links and trigrams, and return its row."""
         content = cube.content if isinstance(cube.content, str) else cube.content.sha256
         life, origin = cube.lifecycle, cube.provenance
         self.db.execute(
@@ -82,7 +103,7 @@ class SqliteTransaction:
                 key or None,
                 int(bool(cube.links)),
                 content,
-                None if derived is None else derived.terms.astype("<u4").tobytes(),
+                terms,
                 more_json(cube),
             ),
         )
@@ -96,9 +117,8 @@ class SqliteTransaction:
             self.db.execute("INSERT OR IGNORE INTO derivations VALUES (?, ?)", (row, id_bytes(source)))
         if cube.substrate is Substrate.TEXT and cube.time.superseded_at is None:
             self.db.execute("INSERT INTO trigrams (rowid, content) VALUES (?, ?)", (row, content))
-        if derived is not None and derived.vector is not None:
-            self._put_own_vector(row, derived)
         self._note(0, row, id_bytes(cube.id))
+        return row
 
     def retire(self, cube_id: CubeId, at: datetime) -> None:
         row, content, substrate = self.db.execute(

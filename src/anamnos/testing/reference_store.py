@@ -371,6 +371,18 @@ class ReferenceTransaction:
         self.contents.rows[row] = _Row(row, cube, current, key, terms, vectors, tokens)
         self._note("written", row, cube.id)
 
+    def repeat(self, cube: MemCube) -> None:
+        last = max((r for r in self.contents.rows.values() if r.cube.id == cube.id), key=lambda r: r.cube.version)
+        self.contents.last_row += 1
+        row = self.contents.last_row
+        self.contents.rows[row] = replace(last, row=row, cube=cube, current=True)
+        self._note("written", row, cube.id)
+
+    def touch(self, cube: MemCube) -> None:
+        r = self.contents.current(cube.id)
+        if r is not None:
+            self.contents.rows[r.row] = replace(r, cube=replace(r.cube, lifecycle=cube.lifecycle))
+
     def retire(self, cube_id: CubeId, at: datetime) -> None:
         r = self.contents.current(cube_id)
         if r is None:

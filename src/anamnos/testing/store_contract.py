@@ -42,7 +42,16 @@ from anamnos.cube import (
     Substrate,
     Times,
 )
-from anamnos.errors import AccessDenied, AnamnosError, ConfigError, Conflict, NotFound, StoreError
+from anamnos.errors import (
+    AccessDenied,
+    AnamnosError,
+    ConfigError,
+    Conflict,
+    IllegalTransition,
+    InvalidInput,
+    NotFound,
+    StoreError,
+)
 from anamnos.store.apply import apply
 from anamnos.store.base import EmbedderInfo, Store, Transaction, held_at
 from anamnos.testing import strategies as mine
@@ -932,6 +941,70 @@ for n in range(10_000):
 
     # --- what hangs together
 
+    def test_a_transition_is_found_as_the_version_before_was(self, store: Store) -> None:
+        """Nothing is embedded anew: words, vectors, those of words, and the key go on to the next version."""
+        new = cube("the pear boat")
+        do(store, adding(new, b"key"))
+        before = next(iter(store.export()))[1]
+        archived = new.next_version(lifecycle=replace(new.lifecycle, state=State.ARCHIVED))
+        assert do(store, Op(OpKind.TRANSITION, new.id, archived)) == [(new.id, "updated")]
+        assert store.list(ANN) == []
+        assert [each.lifecycle.state for each in store.history(new.id)] == [State.GENERATED, State.ARCHIVED]
+        versions = list(store.export())
+        after = versions[1][1]
+        assert before and after and portrait(after) == portrait(before)
+        assert store.find([b"key"]) == {b"key": new.id}
+        again = archived.next_version(lifecycle=replace(new.lifecycle, state=State.ACTIVATED))
+        do(store, Op(OpKind.TRANSITION, new.id, again))
+        assert texts(store.list(ANN)) == ["the pear boat"]
+        assert texts(store.list(ANN, Where(Field.TEXT, Comparison.CONTAINS, "pear"))) == ["the pear boat"]
+
+    def test_a_transition_says_nothing_else_and_goes_where_it_may(self, store: Store) -> None:
+        new = cube("pear")
+        add(store, new)
+        other = new.next_version(content="apple")
+        with pytest.raises(InvalidInput):
+            do(store, Op(OpKind.TRANSITION, new.id, other))
+        do(store, Op(OpKind.TRANSITION, new.id, _in_state(new, State.MERGED)))
+        merged = kept(store, new)
+        with pytest.raises(IllegalTransition):
+            do(store, Op(OpKind.TRANSITION, new.id, _in_state(merged, State.GENERATED)))
+        assert kept(store, new) == merged
+
+    def test_a_hold_is_lifted_only_to_the_state_before_it(self, store: Store) -> None:
+        new = cube("pear")
+        add(store, new)
+        for state in (State.ARCHIVED, State.FROZEN):
+            do(store, Op(OpKind.TRANSITION, new.id, _in_state(kept(store, new), state)))
+        held = kept(store, new)
+        for state in State:
+            if state is State.FROZEN:
+                assert do(store, Op(OpKind.TRANSITION, new.id, _in_state(held, state))) == [(new.id, "unchanged")]
+            elif state is not State.ARCHIVED:
+                with pytest.raises(AccessDenied):
+                    do(store, Op(OpKind.TRANSITION, new.id, _in_state(held, state)))
+        with pytest.raises(AccessDenied):
+            do(store, updating(held, content="apple"))
+        do(store, Op(OpKind.TRANSITION, new.id, _in_state(held, State.ARCHIVED)))
+        assert kept(store, new).lifecycle.state is State.ARCHIVED
+
+    def test_a_touch_makes_no_version_and_no_change(self, store: Store) -> None:
+        new = cube("pear")
+        add(store, new)
+        sequence, there = store.sequence(), kept(store, new)
+        life = replace(new.lifecycle, state=State.ACTIVATED, uses=3, stability=2.5, strength=0.5, last_used_at=NOW)
+        assert do(store, Op(OpKind.TOUCH, new.id, replace(there, content="ignored", lifecycle=life))) == [
+            (new.id, "updated")
+        ]
+        assert store.history(new.id) == [replace(there, lifecycle=life)]
+        assert store.sequence() == sequence
+        assert do(store, Op(OpKind.TOUCH, new.id, replace(there, lifecycle=life))) == [(new.id, "unchanged")]
+        with pytest.raises(IllegalTransition):
+            archived = replace(life, state=State.ARCHIVED)
+            do(store, Op(OpKind.TOUCH, new.id, replace(there, lifecycle=archived)))
+        do(store, Op(OpKind.TRANSITION, new.id, _in_state(kept(store, new), State.FROZEN)))
+        assert do(store, Op(OpKind.TOUCH, new.id, replace(there, lifecycle=life))) == [(new.id, "unchanged")]
+
     def test_deleting_takes_with_it_what_was_derived(self, store: Store) -> None:
         root = cube("root")
         child = cube("child", provenance=Provenance(derived_from=(root.id,)))
@@ -1160,6 +1233,10 @@ def is_searched(tree: Filter, of: MemCube) -> bool:
     return names_state(tree) or of.lifecycle.state in SEARCHED_STATES
 
 
+def _in_state(of: MemCube, state: State) -> MemCube:
+    return of.next_version(lifecycle=replace(of.lifecycle, state=state))
+
+
 def blob_cube(scope: Scope = ANN) -> MemCube:
     blob = BlobRef("ab" * 32, 7, "application/octet-stream")
     return MemCube(id=_new_id(NOW), content=blob, scope=scope, substrate=Substrate.PARAMETRIC, role=Role.STATE)
@@ -1237,6 +1314,8 @@ class _Step:
         links = tuple(Link(LinkKind.SIMILAR, other, 0.5) for other in others)
         if self.kind == "update":
             return lambda tx, now: apply(self._update(tx, target, links), tx, now=now)
+        if self.kind in ("transition", "touch"):
+            return lambda tx, now: apply(self._move(tx, target), tx, now=now)
         new = cube(
             self.text,
             life.scopes[self.place],
@@ -1260,6 +1339,15 @@ class _Step:
             raise NotFound(f"There is no memory {target}.")
         return updating(old, content=self.text, links=links)
 
+    def _move(self, tx: Transaction, target: CubeId) -> Op:
+        old = tx.current(target)
+        if old is None:
+            raise NotFound(f"There is no memory {target}.")
+        if self.kind == "touch":
+            life = replace(old.lifecycle, state=self.state, uses=self.which)
+            return Op(OpKind.TOUCH, target, replace(old, lifecycle=life))
+        return Op(OpKind.TRANSITION, target, _in_state(old, self.state))
+
     @staticmethod
     def _stop(tx: Transaction, now: datetime) -> None:
         raise Stop
@@ -1269,7 +1357,9 @@ def _steps() -> st.SearchStrategy[_Step]:
     numbers = st.integers(0, 9)
     return st.builds(
         _Step,
-        kind=st.sampled_from(["add"] * 5 + ["update"] * 3 + ["delete"] * 2 + ["stop"]),
+        kind=st.sampled_from(
+            ["add"] * 4 + ["update", "transition"] * 2 + ["touch", "delete", "delete", "stop"]
+        ),
         text=mine.texts(),
         which=numbers,
         others=st.lists(numbers, max_size=2).map(tuple),

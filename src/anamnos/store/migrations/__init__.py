@@ -6,6 +6,8 @@ import apsw
 
 from anamnos.store.migrations.m0001_initial import initial
 from anamnos.store.migrations.m0002_tokens import tokens
+from anamnos.store.migrations.m0003_jobs import jobs
+from anamnos.store.migrations.m0004_audit import audit
 
-MIGRATIONS: tuple[Callable[[apsw.Connection], None], ...] = (initial, tokens)
+MIGRATIONS: tuple[Callable[[apsw.Connection], None], ...] = (initial, tokens, jobs, audit)
 SCHEMA_VERSION = len(MIGRATIONS)

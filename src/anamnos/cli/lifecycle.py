@@ -1,0 +1,79 @@
+"""``anamnos lifecycle``: freeze, archive, bring back, roll back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+from rich.text import Text
+
+from anamnos.cli.context import Target, command, moment, must_be_interactive, print_json
+from anamnos.cli.render import console
+from anamnos.cube import Scope
+from anamnos.errors import InvalidInput
+from anamnos.memory import Memory
+from anamnos.types import Receipt
+
+
+@click.group("lifecycle")
+def lifecycle() -> None:
+    """Freeze, archive, bring back, roll back."""
+
+
+Verb = Callable[[Memory, tuple[str, ...], Scope], Receipt]
+
+
+def _verb(name: str, help: str, verb: Verb) -> None:
+    """Add a command that moves the memories whose ids it is given."""
+
+    @command(name)
+    @click.argument("cube_ids", nargs=-1, required=True, metavar="ID...")
+    def run(target: Target, cube_ids: tuple[str, ...]) -> None:
+        with target.open() as memory:
+            _print(target, verb(memory, cube_ids, target.scope()))
+
+    run.help = f"{help}\n\n\b\nExample:\n  anamnos lifecycle {name} 01890a5d-ac96-774b-bcce-b302099a8057 --user ann"
+    lifecycle.add_command(run)
+
+
+_verb("freeze", "Put memories under a legal hold: nothing changes or deletes them.", Memory.freeze)
+_verb("unfreeze", "Lift the hold of memories.", Memory.unfreeze)
+_verb("archive", "Take memories out of searches without losing them.", Memory.archive)
+_verb("reactivate", "Bring archived, merged or expired memories back.", Memory.reactivate)
+
+
+@command("rollback")
+@click.argument("cube_id", required=False, metavar="[ID]")
+@click.option("--version", type=int, help="The version of that memory to go back to.")
+@click.option("--to", metavar="TIME", help="Instead: the moment to go back to; without a zone: UTC.")
+@click.option("--yes", is_flag=True, help="Do not ask before a whole scope is rolled back.")
+def rollback(target: Target, cube_id: str | None, version: int | None, to: str | None, yes: bool) -> None:
+    """Make a memory, or a whole scope, what it was.
+
+    It is done in new versions: the history stays. What was deleted since then stays deleted.
+
+    \b
+    Example:
+      anamnos lifecycle rollback --to 2024-03-01 --user ann
+    """
+    if (version is None) == (to is None):
+        raise InvalidInput("Say which version, or which moment, to go back to.", hint="Give --version or --to.")
+    scope = target.scope()
+    if cube_id is None and not yes:
+        must_be_interactive(yes)
+        click.confirm(f"Roll back every memory in the scope {scope}?", abort=True, err=True)
+    with target.open() as memory:
+        _print(target, memory.rollback(scope, id=cube_id, version=version, to=moment("--to", to)))
+
+
+lifecycle.add_command(rollback)
+
+
+def _print(target: Target, receipt: Receipt) -> None:
+    if target.as_json:
+        print_json(receipt.to_dict())
+        return
+    for cube_id, outcome in zip(receipt.ids, receipt.outcomes, strict=True):
+        console().print(Text(outcome, style="green" if outcome == "updated" else "dim"), Text(cube_id))
+    if not receipt.ids:
+        console().print(Text("Nothing had to change.", style="dim"))
