@@ -53,17 +53,19 @@ from anamnos.ingest.readers import read_source
 from anamnos.ingest.readers.base import Turn
 from anamnos.ingest.readers.messages import turns_from_messages
 from anamnos.llm import resolve_llm
+from anamnos.llm.base import estimate_tokens
 from anamnos.recall.analyse import Cue, analyse
 from anamnos.recall.answer import Answer, answer
 from anamnos.recall.calibrate import Calibration, calibrate, with_weights
 from anamnos.recall.evidence import Sentence, ranked_sentences
-from anamnos.recall.pack import CountTokens, estimate_tokens, pack
+from anamnos.recall.pack import CountTokens, pack
 from anamnos.recall.rerank import Reranker, rerankers
 from anamnos.recall.search import Explanation, Recaller
 from anamnos.recipes import RECIPES, Recipe
 from anamnos.store.apply import apply
 from anamnos.store.base import EmbedderInfo, Store, held_at
 from anamnos.system import lifecycle
+from anamnos.system import migrate as migration
 from anamnos.system.exchange import Exported, read_export, write_export
 from anamnos.system.reembed import embedded, reembed
 from anamnos.system.vault import Vault
@@ -344,6 +346,45 @@ class Memory:
         ops = self._ops([Planned(key_of_next(cube, self.vault.store), cube=cube) for cube in said])
         return self._write([*ops, *(_transition(cube) for cube in back if cube not in said)])
 
+    def migrate(
+        self,
+        ids: str | Iterable[str],
+        scope: Scope,
+        *,
+        to: Substrate | str = Substrate.TEXT,
+        role: Role | str | None = None,
+        words: Mapping[str, str] | None = None,
+    ) -> Receipt:
+        """Move memories to another substrate, or, as text, to another role or wording. ``migrate_back`` undoes it.
+
+        to     the substrate; so far text only
+        role   the new role; None: each keeps its own
+        words  new wordings, by id, such as what a model has made of them
+        Raises: NotFound, IllegalTransition or AccessDenied as ``archive``; MissingExtra if there is no such path.
+        """
+        target = _substrate(to)
+        cubes = self._named_cubes(ids, scope)
+        for cube in cubes:
+            migration.check_path(cube.substrate, target)
+        said = {check_id("words", cube_id): self._checked_text(text) for cube_id, text in (words or {}).items()}
+        now = self._clock()
+        moved = [
+            new
+            for cube in cubes
+            for new in migration.text_to_text([cube], cube.role if role is None else _role(role), said, now)
+        ]
+        return self._write(self._ops([Planned(key_of_next(cube, self.vault.store), cube=cube) for cube in moved]))
+
+    def migrate_back(self, cube_id: str, scope: Scope) -> Receipt:
+        """Undo the last migration of a memory, in a new version. Raises: NotFound; Conflict if there was none."""
+        cube = self.get(cube_id, scope)
+        return self.rollback(scope, id=cube.id, version=migration.version_before(cube))
+
+    def advise(self, scope: Scope) -> builtins.list[migration.Advice]:
+        """Return which memories would serve better in another substrate, and why. Changes nothing."""
+        _check_scope(scope)
+        return migration.advise(self._each(scope, None), self._clock(), estimate_tokens)
+
     def delete(self, ids: str | Iterable[str], scope: Scope) -> Receipt:
         """Erase memories, all their versions and all that was derived from them, from every file of the vault.
 
@@ -489,6 +530,7 @@ class Memory:
         token_budget: int = 2_000,
         top_k: int = 25,
         filter: Filter | None = None,
+        as_of: datetime | None = None,
         count_tokens: CountTokens = estimate_tokens,
     ) -> Answer:
         """Return the answer to ``question`` with the memories that it rests on, or that it is not in memory.
@@ -498,11 +540,14 @@ class Memory:
         a list.
 
         asked_at  when it was asked, with a zone; None: when the newest memory was said
+        as_of     as in ``search``: the answer of then
         Raises: as ``answer_context``.
         """
         if asked_at is not None:
             asked_at = check_time("asked_at", asked_at)
-        cue, context, ranked = self._evidence(question, scope, asked_at, token_budget, top_k, filter, count_tokens)
+        cue, context, ranked = self._evidence(
+            question, scope, asked_at, token_budget, top_k, filter, count_tokens, as_of
+        )
         return answer(cue, ranked, context, resolve_llm(self.settings), asked_at=asked_at)
 
     def get(self, cube_id: str, scope: Scope, *, version: int | None = None, as_of: datetime | None = None) -> MemCube:
@@ -904,6 +949,13 @@ def _role(role: Role | str) -> Role:
         raise InvalidInput(f"role must be one of {', '.join(Role)}, got {role!r}.") from exc
 
 
+def _substrate(to: Substrate | str) -> Substrate:
+    try:
+        return Substrate(to)
+    except ValueError as exc:
+        raise InvalidInput(f"to must be one of {', '.join(Substrate)}, got {to!r}.") from exc
+
+
 def _labels(tags: Sequence[str]) -> tuple[str, ...]:
     if isinstance(tags, str) or not isinstance(tags, Iterable):
         raise InvalidInput(f"tags must be a list of labels, got {tags!r}.", hint="For instance ['work'].")
@@ -982,6 +1034,9 @@ class AsyncMemory:
     reactivate = _awaited(Memory.reactivate)
     used = _awaited(Memory.used)
     rollback = _awaited(Memory.rollback)
+    migrate = _awaited(Memory.migrate)
+    migrate_back = _awaited(Memory.migrate_back)
+    advise = _awaited(Memory.advise)
     delete = _awaited(Memory.delete)
     delete_all = _awaited(Memory.delete_all)
     search = _awaited(Memory.search)

@@ -46,6 +46,16 @@ def test_labels_do_not_cover_each_other() -> None:
     assert max(float(t.get("y", 0)) for t in low.iter(f"{SVG}text") if t.text == "three") < 360
 
 
+def test_as_many_systems_as_are_compared_can_be_told_apart() -> None:
+    names = [f"system {n}" for n in range(7)]
+    root = chart({name: [(1, 0.5), (2, 0.5)] for name in names})
+    lines = root.findall(f"{SVG}polyline")
+    assert len({line.get("stroke") for line in lines}) == len({line.get("stroke-dasharray") for line in lines}) == 7
+    heights = sorted(float(t.get("y", 0)) for t in root.iter(f"{SVG}text") if t.text in names)
+    assert len(heights) == 7
+    assert all(b - a >= 14 for a, b in pairwise(heights))
+
+
 def test_it_follows_the_pages_colours(tmp_path: Path) -> None:
     svg = line_chart({"a": [(1, 1)]}, title="t", x_label="x", y_label="y")
     assert "prefers-color-scheme: dark" in svg
@@ -57,7 +67,7 @@ def test_it_follows_the_pages_colours(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "series",
-    [{}, {"a": []}, {str(n): [(1.0, 1.0)] for n in range(7)}, {"a": [(1.0, float("nan"))]}, {"a": [(0.0, 1.0)]}],
+    [{}, {"a": []}, {str(n): [(1.0, 1.0)] for n in range(9)}, {"a": [(1.0, float("nan"))]}, {"a": [(0.0, 1.0)]}],
 )
 def test_what_cannot_be_drawn_is_refused(series: dict[str, list[tuple[float, float]]]) -> None:
     with pytest.raises(InvalidInput):

@@ -71,6 +71,9 @@ def life(tmp_path: Path) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
         ("update", ("$0", ANN), {"content": "It is held."}),
         ("unfreeze", ("$0", ANN), {}),
         ("rollback", (ANN,), {"id": "$0", "version": 1}),
+        ("migrate", ("$0", ANN), {"role": "fact"}),
+        ("migrate_back", ("$0", ANN), {}),
+        ("advise", (ANN,), {}),
         ("rebuild_index", (), {}),
         ("reembed", (FakeEmbedder(8),), {}),
         ("export", ("$folder/export.jsonl",), {}),
@@ -81,6 +84,7 @@ def life(tmp_path: Path) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
         ("delete_all", (ANN,), {}),
         ("list", (ANN,), {}),
         # refused
+        ("migrate", ("$0", ANN), {"to": "activation"}),
         ("get", ("$0", ANN), {}),
         ("add", ("", ANN), {}),
         ("search", ("x", ANN), {"top_k": 0}),

@@ -23,7 +23,7 @@ LEVELS = [
     {"recipes"},
     {"ingest", "recall", "evolve", "system", "agent"},
     {"store", "index", "embed", "llm", "activation", "parametric", "neural", "associative"},
-    {"types", "config", "times", "lifecycle"},
+    {"types", "config", "times", "lifecycle", "service"},
     {"cube"},
     {"errors"},
 ]

@@ -19,8 +19,9 @@ Point = tuple[float, float]
 _WIDTH, _HEIGHT = 720.0, 400.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60.0, 190.0, 44.0, 52.0
 _LABEL_STEP = 15.0
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by colour-blind eyes
-_DASHES = ("", "7 4", "2 3", "10 3 2 3", "4 2", "1 4")
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8800ff", "#773311")
+"""Told apart by colour-blind eyes, and from light and dark pages."""
+_DASHES = ("", "7 4", "2 3", "10 3 2 3", "4 2", "1 4", "14 4", "8 2 2 2 2 2")
 MAX_SERIES = len(_COLOURS)
 
 
@@ -35,7 +36,7 @@ def line_chart(
 ) -> str:
     """Return a chart as one SVG document.
 
-    series   name -> (x, y) points, at least one each, at most six series
+    series   name -> (x, y) points, at least one each; at most eight series
     log_x    space x by its logarithm; x must be above 0
     y_range  lowest and highest y shown; None: those of the points
     Raises: InvalidInput if there is nothing to draw, or more than can be told apart.

@@ -120,7 +120,7 @@ SECTIONS: dict[str, Callable[[Result], str]] = {"compare": compare_section, "abl
 
 
 def compare_charts(result: Result) -> dict[str, str]:
-    """Return charts by name: recall against depth, search latency and disk; six systems at most, the first ones."""
+    """Return charts by name: recall against depth, search latency and disk; eight systems at most, the first ones."""
     systems = dict(list(result["systems"].items())[:MAX_SERIES])
     curves: dict[str, list[Point]] = {
         name: [(float(k), float(recall)) for k, recall in enumerate(found["curve"], start=1)]

@@ -42,6 +42,58 @@ _verb("archive", "Take memories out of searches without losing them.", Memory.ar
 _verb("reactivate", "Bring archived, merged or expired memories back.", Memory.reactivate)
 
 
+@command("migrate")
+@click.argument("cube_ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--to", default="text", show_default=True, help="The substrate; so far text only.")
+@click.option("--role", help="The new role, such as procedure.")
+@click.option("--text", metavar="TEXT", help="The new words, of one memory.")
+@click.option("--back", is_flag=True, help="Undo the last migration instead.")
+def migrate(target: Target, cube_ids: tuple[str, ...], to: str, role: str | None, text: str | None, back: bool) -> None:
+    """Move memories to another role, wording or substrate.
+
+    A record stays on each, and --back undoes it.
+
+    \b
+    Example:
+      anamnos lifecycle migrate 01890a5d-ac96-774b-bcce-b302099a8057 --role procedure --user ann
+    """
+    if text is not None and len(cube_ids) > 1:
+        raise InvalidInput("--text is for one memory.", hint="Move them one by one.")
+    scope = target.scope()
+    with target.open() as memory:
+        if back:
+            for cube_id in cube_ids:
+                _print(target, memory.migrate_back(cube_id, scope))
+            return
+        words = {} if text is None else {cube_ids[0]: text}
+        _print(target, memory.migrate(cube_ids, scope, to=to, role=role, words=words))
+
+
+lifecycle.add_command(migrate)
+
+
+@command("advise")
+def advise(target: Target) -> None:
+    """Show which memories would serve better in another substrate.
+
+    \b
+    Example:
+      anamnos lifecycle advise --user ann
+    """
+    with target.open() as memory:
+        advice = memory.advise(target.scope())
+    if target.as_json:
+        print_json([{"ids": list(each.ids), "to": str(each.to), "reason": each.reason} for each in advice])
+        return
+    for each in advice:
+        console().print(Text(f"to {each.to}", style="bold"), Text(f"{', '.join(each.ids[:3])}: {each.reason}"))
+    if not advice:
+        console().print(Text("All of them are where they serve best.", style="dim"))
+
+
+lifecycle.add_command(advise)
+
+
 @command("rollback")
 @click.argument("cube_id", required=False, metavar="[ID]")
 @click.option("--version", type=int, help="The version of that memory to go back to.")

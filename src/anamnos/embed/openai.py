@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Sequence
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from anamnos.embed.base import Vectors
 from anamnos.embed.checks import check_texts, unit_rows
-from anamnos.errors import ConfigError, MissingExtra, ProviderError
-
-FIRST_PAUSE_S = 0.5  # before the first retry; then twice as long each time
-LONGEST_PAUSE_S = 60.0
+from anamnos.errors import ConfigError
+from anamnos.service import Service
 
 
 class OpenAIEmbedder:
@@ -40,20 +35,21 @@ class OpenAIEmbedder:
         timeout_s: float = 30,
         retries: int = 3,
     ) -> None:
-        if not base_url.startswith(("http://", "https://")):
-            raise ConfigError(f"base_url must start with http:// or https://; got {base_url!r}.")
-        if batch_size < 1 or retries < 0 or timeout_s <= 0 or (dim is not None and dim < 1):
-            raise ConfigError("batch_size, timeout_s and dim must be above 0, and retries at least 0.")
-        self.base_url = base_url.rstrip("/")
+        if batch_size < 1 or (dim is not None and dim < 1):
+            raise ConfigError("batch_size and dim must be above 0.")
         self.model = model
         self.batch_size = batch_size
-        self.timeout_s = timeout_s
-        self.retries = retries
-        self._api_key = api_key
         self._wanted_dim = dim
         self._dim = dim
-        self._client: Any = None
-        self._lock = Lock()
+        self._service = Service(
+            "embedding server",
+            base_url,
+            setting="base_url",
+            model=model,
+            api_key=api_key,
+            timeout_s=timeout_s,
+            retries=retries,
+        )
 
     @property
     def id(self) -> str:
@@ -81,41 +77,14 @@ class OpenAIEmbedder:
 
     def close(self) -> None:
         """Close the connection; the next ``embed`` opens a new one."""
-        with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        self._service.close()
 
     def _embed_batch(self, texts: list[str]) -> Vectors:
         body: dict[str, Any] = {"model": self.model, "encoding_format": "float"}
         body["input"] = [text or " " for text in texts]  # OpenAI refuses empty texts
         if self._wanted_dim:
             body["dimensions"] = self._wanted_dim
-        return self._read(self._post(body), len(texts))
-
-    def _post(self, body: dict[str, Any]) -> Any:
-        """Return the response to ``body``, after as many retries as are needed and allowed."""
-        httpx2 = _httpx2()
-        for attempt in range(self.retries + 1):
-            asked_pause = ""
-            try:
-                response = self._connect().post(f"{self.base_url}/embeddings", json=body)
-            except httpx2.TransportError as exc:  # no connection, or no reply in time
-                failure = self._failure(f"did not answer: {type(exc).__name__} {exc}", retryable=True)
-                failure.__cause__ = exc
-            else:
-                if response.is_success:
-                    return response
-                busy = response.status_code == 429 or response.status_code >= 500
-                failure = self._failure(f"said {response.status_code}: {response.text[:300]}", retryable=busy)
-                asked_pause = response.headers.get("retry-after", "")
-            if not failure.retryable or attempt == self.retries:
-                raise failure
-            pause = FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311  # jitter, no secret
-            if asked_pause.isdecimal():
-                pause = max(pause, float(asked_pause))
-            time.sleep(min(pause, LONGEST_PAUSE_S))
-        raise AssertionError("unreachable")
+        return self._read(self._service.post("/embeddings", body), len(texts))
 
     def _read(self, response: Any, count: int) -> Vectors:
         """Return the unit vectors (count, dim) of a reply.
@@ -126,35 +95,12 @@ class OpenAIEmbedder:
             items = sorted(response.json()["data"], key=lambda item: item.get("index", 0))
             rows = np.array([item["embedding"] for item in items], dtype=np.float32)
         except (ValueError, TypeError, KeyError, AttributeError) as exc:
-            raise self._failure(f"gave no embeddings: {type(exc).__name__} {exc}") from exc
+            raise self._service.failure(f"gave no embeddings: {type(exc).__name__} {exc}") from exc
         if len(rows) != count or rows.ndim != 2:
-            raise self._failure(f"gave vectors of shape {rows.shape} for {count} texts")
+            raise self._service.failure(f"gave vectors of shape {rows.shape} for {count} texts")
         if self._dim not in (None, rows.shape[1]):
-            raise self._failure(f"gave vectors of length {rows.shape[1]} instead of {self._dim}")
+            raise self._service.failure(f"gave vectors of length {rows.shape[1]} instead of {self._dim}")
         if not np.isfinite(rows).all() or not rows.any(axis=1).all():
-            raise self._failure("gave a vector that is zero or not finite")
+            raise self._service.failure("gave a vector that is zero or not finite")
         self._dim = rows.shape[1]
         return unit_rows(rows)
-
-    def _connect(self) -> Any:
-        """Return the one client, which keeps its connection between calls and may be used by many threads."""
-        with self._lock:
-            if self._client is None:
-                headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
-                self._client = _httpx2().Client(timeout=self.timeout_s, headers=headers)
-            return self._client
-
-    def _failure(self, what: str, *, retryable: bool = False) -> ProviderError:
-        message = f"The embedding server at {self.base_url} {what}."
-        if self._api_key:
-            message = message.replace(self._api_key, "***")  # servers quote the key that they refuse
-        hint = f"Check the URL, the key and the model {self.model}."
-        return ProviderError(message, hint=hint, retryable=retryable)
-
-
-def _httpx2() -> Any:
-    try:
-        import httpx2
-    except ImportError as exc:
-        raise MissingExtra("An embedder behind a URL", "server") from exc
-    return httpx2

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from anamnos.cube import CubeId, MemCube, Role
 from anamnos.errors import ConfigError, MissingExtra
+from anamnos.llm.base import estimate_tokens
 from anamnos.recall.rerank.duplicates import repeats
 from anamnos.recall.rerank.updates import superseded
 from anamnos.types import Hit, PackedContext
@@ -20,15 +21,6 @@ _COMPARED = 100  # hits among which repetitions and changes are looked for
 _ROUNDS = 4  # choices, each in less room where the whole came to more than its lines
 _TRIES = 16  # lines of a choice that are counted together with the whole
 _ALSO = 5  # further days on which the same was said
-
-
-def estimate_tokens(text: str) -> int:
-    """Return about how many tokens ``text`` is: one per 4 characters of ASCII, one per any other character.
-
-    Within 10 % of WordPiece on English chats and books; hand your own counter to ``pack`` where it must be exact.
-    """
-    other = sum(1 for c in text if not c.isascii())
-    return -(-(len(text) - other) // 4) + other
 
 
 def tokenizer_counter(path: str | Path) -> CountTokens:

@@ -1,5 +1,9 @@
 """search, ask, list, get and history."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 
 from .conftest import Cli
@@ -92,6 +96,17 @@ def test_ask_as_json_and_in_a_budget(filled: Cli) -> None:
     assert found["evidence"] == KEY
     assert found["tokens"] <= 25
     assert len(found["citations"]) == 1
+
+
+def test_ask_counts_with_the_models_tokenizer(filled: Cli, tmp_path: Path) -> None:
+    pytest.importorskip("tokenizers")
+    file = tmp_path / "tokenizer.json"
+    model = {"type": "WordLevel", "vocab": {"[UNK]": 0}, "unk_token": "[UNK]"}
+    file.write_text(json.dumps({"version": "1.0", "pre_tokenizer": {"type": "Whitespace"}, "model": model}))
+    found = filled.json("ask", "Where is the spare key?", "--tokenizer", str(file))
+    assert found["tokens"] == len(re.findall(r"\w+|[^\w\s]+", found["text"]))  # words and runs of signs
+    file.write_text("{}")
+    assert "is no tokenizer" in filled.run("ask", "key", "--tokenizer", str(file), code=6).stderr
 
 
 def test_nothing_found_is_said(filled: Cli) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anamnos.embed import openai
+from anamnos import service
 from anamnos.embed.openai import OpenAIEmbedder
 from anamnos.errors import ConfigError, InvalidInput, ProviderError
 
@@ -63,7 +63,7 @@ def vectors_of(texts: list[str]) -> dict[str, Any]:
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    monkeypatch.setattr(openai, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(service, "FIRST_PAUSE_S", 0.001)
     script = Script()
     Thread(target=script.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     yield script

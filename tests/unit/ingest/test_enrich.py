@@ -269,7 +269,7 @@ def test_where_a_model_fails_the_rules_do_its_work(
 
 
 def test_a_model_that_fails_again_and_again_is_asked_no_more(memory: Memory) -> None:
-    memory.add([said(f"I moved to Oslo in {2000 + n}.", str(n)) for n in range(120)], ANN)
+    memory.add([said(f"I moved to Oslo in {2000 + n}. " + "So it was. " * 20, str(n)) for n in range(120)], ANN)
     llm = Answers()
     extractor = resolve_extractor("llm", TermReader(), llm)
     assert isinstance(extractor, LlmExtractor)

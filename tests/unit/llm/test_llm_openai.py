@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from anamnos import service
 from anamnos.config import Settings
 from anamnos.errors import ConfigError, ProviderError
-from anamnos.llm import openai, resolve_llm
+from anamnos.llm import resolve_llm
 from anamnos.llm.base import Message, Usage
 from anamnos.llm.openai import OpenAIModel
 
@@ -63,7 +64,7 @@ def reply(text: Any, usage: Any = None) -> dict[str, Any]:
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    monkeypatch.setattr(openai, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(service, "FIRST_PAUSE_S", 0.001)
     script = Script()
     Thread(target=script.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     yield script

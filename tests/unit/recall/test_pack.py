@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from anamnos import Memory, Scope
 from anamnos.cube import Link, LinkKind, MemCube, Provenance, Role, Times
 from anamnos.errors import ConfigError
-from anamnos.recall.pack import estimate_tokens, pack, tokenizer_counter
+from anamnos.llm.base import estimate_tokens
+from anamnos.recall.pack import pack, tokenizer_counter
 from anamnos.testing import FakeClock, FakeEmbedder, seeded_ids
 from anamnos.types import Hit, PackedContext
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from anamnos import Memory, Scope, where
 from anamnos.cube import MemCube, Role
+from anamnos.llm.base import estimate_tokens
 from anamnos.recall.fusion import best
-from anamnos.recall.pack import estimate_tokens
 from anamnos.recipes import RECIPES
 from anamnos.testing import FakeClock, FakeEmbedder, seeded_ids
 from anamnos.types import And, Comparison, Field, Filter, Not, Or, Where, matches

@@ -11,16 +11,15 @@ from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import Any
 
-from anamnos.cube import MemCube, to_iso
+from anamnos.cube import CubeId, MemCube, to_iso
 from anamnos.errors import ProviderError
 from anamnos.index.terms import CHAT_ROLES
 from anamnos.ingest.extract.base import Extracted, Extractor
-from anamnos.llm.base import LanguageModel, Message
+from anamnos.ingest.segment.windows import windows
+from anamnos.llm.base import LanguageModel, Message, estimate_tokens
 from anamnos.times import find_times
 
 STEP = "extract"
-MAX_TURNS = 20  # per question
-MAX_TURN_CHARS = 4_000  # of one turn are shown
 MAX_TEXT_CHARS = 500
 MIN_LIKENESS = 0.85  # of a quote and its source
 GIVE_UP_AFTER = 3  # failures in a row
@@ -79,20 +78,26 @@ class LlmExtractor:
 
     def extract(self, turns: Sequence[MemCube]) -> list[Extracted]:
         """Return what the turns say, in their order."""
-        found: list[Extracted] = []
-        for start in range(0, len(turns), MAX_TURNS):
-            part = turns[start : start + MAX_TURNS]
+        found: dict[tuple[CubeId, str], Extracted] = {}  # once, though windows overlap
+        for window in windows([cube.text for cube in turns], estimate_tokens):
+            shown = [(turns[place], text) for place, text in window]
             try:
-                found += self._ask(part)
+                items = self._ask(shown)
                 self._failures = 0
             except ProviderError as exc:
                 self._failures += 1
                 reason = " ".join(exc.message.split())[:300]
-                found += [replace(item, reason=reason) for item in self._fallback.extract(part)]
-        return found
+                read = list({cube.id: cube for cube, _ in shown}.values())
+                items = [replace(item, reason=reason) for item in self._fallback.extract(read)]
+            for item in items:
+                found.setdefault((item.sources[0], item.text.casefold()), item)
+        return list(found.values())
 
-    def _ask(self, turns: Sequence[MemCube]) -> list[Extracted]:
-        """Return what the model finds in a few turns. Raises: ProviderError if that is nothing usable."""
+    def _ask(self, turns: Sequence[tuple[MemCube, str]]) -> list[Extracted]:
+        """Return what the model finds in a few turns, each given with the part of its text that is to be read.
+
+        Raises: ProviderError if that is nothing usable.
+        """
         if self._failures >= GIVE_UP_AFTER:
             raise ProviderError(f"The language model failed {GIVE_UP_AFTER} times in a row and is asked no more.")
         shown = [
@@ -100,13 +105,13 @@ class LlmExtractor:
                 "number": number,
                 "speaker": cube.provenance.actor or "user",
                 "said_at": to_iso(cube.time.created_at),
-                "text": cube.text[:MAX_TURN_CHARS],
+                "text": text,
             }
-            for number, cube in enumerate(turns, start=1)
+            for number, (cube, text) in enumerate(turns, start=1)
         ]
         messages = [Message("system", TASK), Message("user", json.dumps(shown, ensure_ascii=False, indent=1))]
         answer = self._llm.ask(messages, SCHEMA, step=STEP)
-        found = list(self._checked(answer["facts"], turns))
+        found = list(self._checked(answer["facts"], [cube for cube, _ in turns]))
         if answer["facts"] and not found:
             raise ProviderError(f"None of {len(answer['facts'])} facts stands in the messages that it names.")
         return [item for _, item in sorted(found, key=lambda pair: pair[0])]

@@ -1,0 +1,1 @@
+"""Segmenters: what is read together."""
