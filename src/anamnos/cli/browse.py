@@ -7,7 +7,7 @@ import json
 import click
 from rich.text import Text
 
-from anamnos.cli.context import Target, command, print_json
+from anamnos.cli.context import Target, as_of_option, command, moment, print_json
 from anamnos.cli.filters import filter_options
 from anamnos.cli.render import console, cube_table, pairs, shown, table, when
 from anamnos.cube import MemCube, thaw_json
@@ -17,18 +17,20 @@ from anamnos.types import Filter
 @command("list")
 @click.option("--limit", type=int, default=50, show_default=True, help="How many to show.")
 @click.option("--after", metavar="ID", help="Go on behind this memory.")
+@as_of_option("List")
 @filter_options
-def list_(target: Target, limit: int, after: str | None, filter: Filter | None) -> None:
+def list_(target: Target, limit: int, after: str | None, as_of: str | None, filter: Filter | None) -> None:
     """List memories in the order in which they were written.
 
     \b
     Example:
       anamnos list --user ann --tag home --since 2025-01-01
     """
-    scope = target.scope()
+    scope, then = target.scope(), moment("--as-of", as_of)
     with target.open() as memory:
-        cubes = memory.list(scope, filter=filter, limit=limit, after=after)
-        more = len(cubes) == limit and bool(memory.list(scope, filter=filter, limit=1, after=cubes[-1].id))
+        cubes = memory.list(scope, filter=filter, limit=limit, after=after, as_of=then)
+        rest = len(cubes) == limit and memory.list(scope, filter=filter, limit=1, after=cubes[-1].id, as_of=then)
+        more = bool(rest)
     if target.as_json:
         next_after = cubes[-1].id if more else None
         print_json({"memories": [cube.to_dict() for cube in cubes], "next_after": next_after})
@@ -41,16 +43,17 @@ def list_(target: Target, limit: int, after: str | None, filter: Filter | None) 
 @command("get")
 @click.argument("cube_id", metavar="ID")
 @click.option("--version", type=int, help="An older version; the current one by default.")
-def get(target: Target, cube_id: str, version: int | None) -> None:
+@as_of_option("Show")
+def get(target: Target, cube_id: str, version: int | None, as_of: str | None) -> None:
     """Show one memory with all that is known about it.
 
     \b
     Example:
       anamnos get 01890a5d-ac96-774b-bcce-b302099a8057 --user ann
     """
-    scope = target.scope()
+    scope, then = target.scope(), moment("--as-of", as_of)
     with target.open() as memory:
-        cube = memory.get(cube_id, scope, version=version)
+        cube = memory.get(cube_id, scope, version=version, as_of=then)
     if target.as_json:
         print_json(cube.to_dict())
         return

@@ -165,6 +165,15 @@ def stdin_text() -> str:
     return text.rstrip("\r\n")
 
 
+def as_of_option(does: str) -> Callable[..., Any]:
+    """Return a decorator that gives a command ``--as-of``.
+
+    does  what the command does with what was remembered then, as in "Search"
+    """
+    told = f"{does} what was remembered, and true, then; without a zone: UTC."
+    return click.option("--as-of", metavar="TIME", help=told)
+
+
 def moment(option: str, text: str | None) -> datetime | None:
     """Return the time that a user wrote; without a zone it is UTC, as the readers of files have it."""
     from datetime import UTC, datetime

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Group
 from rich.text import Text
 
-from anamnos.cli.context import Target, command, joined, moment, print_json
+from anamnos.cli.context import Target, as_of_option, command, joined, moment, print_json
 from anamnos.cli.filters import filter_options
 from anamnos.cli.render import console, evidence, hit_table, safe
 from anamnos.types import Filter
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("query", nargs=-1, metavar="QUERY...|-")
 @click.option("-k", "--top-k", type=int, default=10, show_default=True, help="How many to show.")
 @click.option("--why", is_flag=True, help="Show what each channel saw and how much it counted.")
-@click.option("--as-of", metavar="TIME", help="Search what was remembered, and true, then; without a zone: UTC.")
+@as_of_option("Search")
 @click.option("--asked-at", metavar="TIME", help="When it is asked; else when the newest memory was said.")
 @filter_options
 def search(
@@ -54,11 +55,25 @@ def search(
 @command("ask")
 @click.argument("question", nargs=-1, metavar="QUESTION...|-")
 @click.option("--budget", type=int, default=2_000, show_default=True, help="Tokens that the context may have.")
+@click.option(
+    "--tokenizer",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Count tokens with a model's tokenizer.json; else they are estimated.",
+)
 @click.option("-k", "--top-k", type=int, default=25, show_default=True, help="How many memories to consider.")
+@as_of_option("Answer from")
 @click.option("--asked-at", metavar="TIME", help="When it is asked; else when the newest memory was said.")
 @filter_options
 def ask(
-    target: Target, question: tuple[str, ...], budget: int, top_k: int, asked_at: str | None, filter: Filter | None
+    target: Target,
+    question: tuple[str, ...],
+    budget: int,
+    tokenizer: Path | None,
+    top_k: int,
+    as_of: str | None,
+    asked_at: str | None,
+    filter: Filter | None,
 ) -> None:
     """Answer a question from memory, and show the evidence.
 
@@ -69,10 +84,22 @@ def ask(
     Example:
       anamnos ask "Where does Ann keep her spare key?" --user ann
     """
-    scope, text = target.scope(), joined(question, "question")
-    now = moment("--asked-at", asked_at)
+    from anamnos.llm.base import estimate_tokens
+    from anamnos.recall.pack import tokenizer_counter
+
+    scope, text, then = target.scope(), joined(question, "question"), moment("--as-of", as_of)
+    now, count = moment("--asked-at", asked_at), tokenizer_counter(tokenizer) if tokenizer else estimate_tokens
     with target.open() as memory:
-        found = memory.ask(text, scope, asked_at=now, token_budget=budget, top_k=top_k, filter=filter)
+        found = memory.ask(
+            text,
+            scope,
+            asked_at=now,
+            token_budget=budget,
+            top_k=top_k,
+            filter=filter,
+            as_of=then,
+            count_tokens=count,
+        )
     if target.as_json:
         print_json({"question": text, **found.to_dict()})
     elif found.context.citations:

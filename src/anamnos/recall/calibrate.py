@@ -89,7 +89,8 @@ def calibrate(questions: Sequence[Labelled], recipe: Recipe) -> Calibration:
     fitted = fit(questions, start)
     names = [part.channel.name for part in parts]
     return Calibration(
-        weights={name: round(float(weight), 4) for name, weight in zip(names, fitted, strict=True)},
+        # never 0, which would hide what the channel says from the next calibration
+        weights={name: round(float(weight), 4) or 1e-4 for name, weight in zip(names, fitted, strict=True)},
         before=float(before.mean()),
         after=float(after.mean()),
         error=error,
