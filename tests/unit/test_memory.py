@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -731,3 +733,26 @@ def test_it_works_over_another_store(tmp_path: Path) -> None:
         assert memory.verify() == []
         memory.delete(cube_id, ANN)
         assert memory.list(ANN) == []
+
+
+def test_a_thousand_writes_of_four_threads_are_a_thousand_memories(tmp_path: Path) -> None:
+    with Memory(tmp_path, embedder=FakeEmbedder()) as memory:
+        shared = memory.add("what all change", ANN).ids[0]
+
+        def work(name: int) -> None:
+            for number in range(250):
+                memory.add(f"thread {name} says {number}", ANN)
+                if number % 50 == 0:
+                    for _ in range(100):
+                        with suppress(Conflict):
+                            memory.update(shared, ANN, data={f"{name}/{number}": 1})
+                            break
+
+        threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert memory.stats()["memories"] == 1_001
+        assert [cube.version for cube in memory.history(shared, ANN)] == list(range(1, 22)), "no version is lost"
+        assert memory.verify() == []
