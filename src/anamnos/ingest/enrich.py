@@ -29,7 +29,7 @@ from anamnos.cube import (
 )
 from anamnos.ingest.extract.base import Extracted
 from anamnos.ingest.plan import CORRECTED, Planned
-from anamnos.store.base import Store
+from anamnos.store.base import Store, Transaction
 from anamnos.types import SEARCHED_STATES, And, Comparison, Field, Where
 
 DATA_KEY = "extract"
@@ -106,6 +106,11 @@ def is_read(turn: MemCube, derived: Collection[MemCube], operator: str) -> bool:
     return any((note.get("asked"), note.get("source_version")) == (operator, turn.version) for note in notes)
 
 
+def are_there(cubes: Iterable[MemCube], tx: Transaction) -> bool:
+    """Return whether none of some memories was erased meanwhile."""
+    return all(tx.current(cube.id) is not None for cube in cubes)
+
+
 def plan_derived(
     extracted: Iterable[Extracted], turns: Sequence[MemCube], operator: str, new_id: IdSource, now: datetime
 ) -> list[Planned]:
@@ -145,6 +150,10 @@ def _cube(item: Extracted, turn: MemCube, operator: str, cube_id: CubeId) -> Mem
     }
     if item.reason:
         note["reason"] = item.reason
+    if item.denied:
+        note["denied"] = True
+    if item.serial is not None:
+        note["serial"] = item.serial
     valid_from = turn.time.created_at
     if item.when is not None:
         start, end = item.when.meant

@@ -1,16 +1,27 @@
-"""Made-up numbered facts of which the latest holds. Source: MemoryAgentBench, arXiv:2507.05257."""
+"""Made-up numbered facts of which the latest holds. Source: MemoryAgentBench, arXiv:2507.05257.
+
+Asked in two ways: are the facts found that hold, and does ``Memory.ask`` answer through the values that hold now? Its
+answerer knows English grammar and nothing of these facts' words.
+"""
 
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from anamnos.bench.cases import Case, DataSet, Doc, Query
 from anamnos.bench.sets.made_up import made_up
+from anamnos.bench.timing import Progress, quiet
+from anamnos.cube import Scope
+from anamnos.embed.base import Embedder
 from anamnos.errors import InvalidInput
+from anamnos.memory import Memory
+from anamnos.recall.answer.base import Kind
 
 _SYLLABLES = (
     "ka",
@@ -34,6 +45,8 @@ _SYLLABLES = (
     "zim",
     "oru",
 )
+_FOUND = ("recall_all@5", "recall_all@10", "hit@1", "mrr")
+LEVEL = "current value"
 _CHAIN = ("home town", "country", "currency")
 _FACT = re.compile(r"(\d+)\. The ([a-z ]+) of (\w+) is (\w+)\.")
 
@@ -69,7 +82,32 @@ def facts_twin(seed: int = 0, *, subjects: int = 60, conflicts: float = 0.5, hop
             gold = {"fact": frozenset(right)}
             queries.append(Query(f"{kind}-{subject}", text, kind, gold, answer=here))
     made = made_up("facts", seed, [Case("facts", docs, queries)], "fact", None)
-    return replace(made, headline=("recall_all@5", "recall_all@10", "hit@1", "mrr", "answered@10"), reader=resolves)
+    return replace(made, headline=(*_FOUND, "answered@10", "answered", "silent"), reader=resolves)
+
+
+def answered(data_set: DataSet, embedder: Embedder, progress: Progress = quiet) -> list[dict[str, Any]]:
+    """Return a row per question: whether ``ask``, once the facts are enriched and resolved, gives just the answer.
+
+    Each row has ``metrics`` at the level "current value": ``answered``, and ``silent`` if it was no looked-up value.
+    """
+    rows = []
+    for case in data_set.cases:
+        scope = Scope(user=case.id)
+        said = [{"role": "user", "content": doc.text, "id": doc.id} for doc in case.docs]
+        with (
+            tempfile.TemporaryDirectory(prefix="anamnos-bench-") as folder,
+            Memory(folder, embedder=embedder) as memory,
+        ):
+            memory.add(said, scope)
+            memory.enrich(scope)
+            memory.resolve(scope)
+            for number, query in enumerate(case.queries, start=1):
+                found = memory.ask(query.text, scope)
+                is_value = found.kind is Kind.VALUE
+                scores = {"answered": float(is_value and found.text == query.answer), "silent": float(not is_value)}
+                rows.append({"kind": query.kind, "cluster": query.id, "metrics": {LEVEL: scores}})
+                progress("asking through current values", number, len(case.queries))
+    return rows
 
 
 def resolves(query: Query, found: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from anamnos.cube import MemCube
@@ -119,7 +120,8 @@ class RuleExtractor:
         for sentence in dict.fromkeys(statements(text)):
             for fact in facts.get(sentence, []):
                 triple = (fact.subject, fact.predicate, fact.object)
-                found.append(one("fact", sentence, fact.text, triple, liked=False))
+                known = one("fact", sentence, fact.text, triple, liked=False)
+                found.append(replace(known, denied=fact.denied, serial=fact.serial))
             if sentence not in facts and sentence not in preferred:
                 words = in_third_person(sentence, speaker)
                 said = one("said", sentence, words, (speaker, "said", sentence), liked=False)

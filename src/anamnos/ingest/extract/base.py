@@ -35,6 +35,8 @@ class Extracted:
     when        the time that it names, if it does
     operator    who found it, with a version
     reason      why that one and not the one that was asked for; "" if it was
+    denied      whether it says that this has ceased to be so
+    serial      its number, where the text is a numbered list
     """
 
     text: str
@@ -51,6 +53,8 @@ class Extracted:
     when: TimeSpan | None = None
     operator: str = ""
     reason: str = ""
+    denied: bool = False
+    serial: int | None = None
 
 
 class Extractor(Protocol):

@@ -25,6 +25,8 @@ class Fact:
     object     what is said of them, in the sentence's words
     sentence   the whole, as it stands in the text
     text       the same with "I" and "my" put as the speaker's name
+    denied     whether it says that this has ceased: "no longer", "used to", "stopped", "not … any more"
+    serial     the number that stands before the sentence where the text is a numbered list
     """
 
     subject: str
@@ -32,6 +34,8 @@ class Fact:
     object: str
     sentence: str
     text: str
+    denied: bool = False
+    serial: int | None = None
 
 
 # base form (and preposition that makes another relation of it): what follows is the object
@@ -105,15 +109,15 @@ _IRREGULAR = {
 def _forms(verb: str) -> set[str]:
     """Return how a verb is written: "visit" -> visit, visits, visited, visiting."""
     stem = verb[:-1] if verb.endswith("e") else verb
-    third = (
-        f"{verb[:-1]}ies"
-        if re.search(r"[^aeiou]y$", verb)
-        else f"{verb}es"
-        if re.search(r"(?:ch|sh|s|x|z)$", verb)
-        else f"{verb}s"
-    )
     past = f"{verb[:-1]}ied" if re.search(r"[^aeiou]y$", verb) else f"{stem}ed"
-    return {verb, third, past, f"{stem}ing", *_IRREGULAR.get(verb, "").split()}
+    return {verb, _third(verb), past, f"{stem}ing", *_IRREGULAR.get(verb, "").split()}
+
+
+def _third(verb: str) -> str:
+    """Return what he or she does: "visit" -> visits, "carry" -> carries, "go" -> goes."""
+    if re.search(r"[^aeiou]y$", verb):
+        return f"{verb[:-1]}ies"
+    return f"{verb}es" if re.search(r"(?:ch|sh|s|x|z|o)$", verb) else f"{verb}s"
 
 
 def _table() -> dict[str, dict[str, str]]:
@@ -128,6 +132,7 @@ def _table() -> dict[str, dict[str, str]]:
 
 _TABLE = _table()
 _BASE_FORMS = {entry.split()[0] for entry in _VERBS.split(",")}
+_PAST_ALIKE = {verb for verb, forms in _IRREGULAR.items() if not forms} | {"cut", "quit", "read", "knit"}  # "I quit"
 _ADVERB_WORDS = """just really also finally recently actually already still now even always usually often never
     sometimes currently then once only both all kinda definitely totally probably ever soon first last lately officially
     originally previously later"""
@@ -156,6 +161,33 @@ _IS = re.compile(
 _CLOSE = (
     r"(?:brother|sister|mom|mum|mother|dad|father|wife|husband|son|daughter|partner|girlfriend|boyfriend|cousin|aunt|uncle|niece"
     r"|nephew|boss|friend|colleague|neighbou?r|coach|teacher|roommate|dog|cat|puppy|kitten|pet|horse|rabbit|parrot)"
+)
+_OF = re.compile(  # "The capital of France is Paris"
+    r"^[Tt]he\s+(?P<thing>(?:(?!of\b)[a-z][\w-]*\s+){0,3}?(?!of\b)[a-z][\w-]*)\s+of\s+(?P<owner>[A-Z][\w-]*(?:\s[A-Z][\w-]*)*)"
+    r"\s+(?:is|are|was|were)\s+(?P<object>[^.!?]{2,})",
+)
+_NUMBER_BEFORE = re.compile(r"(?:\A|\n\s*|[.!?]\s+)(?P<n>\d{1,9})[.):]\s+\Z")
+_OWN_NUMBER = re.compile(r"^(?P<n>\d{1,9})[):]\s+")  # "17." is a sentence of its own
+_LONGEST_NUMBER = 24  # characters
+_CEASED = (  # what says that something has ceased, and what stands for it while it lasts
+    (re.compile(r"\bno longer\s+(?=\w)", re.IGNORECASE), ""),
+    (
+        re.compile(r"\b(?:do|does|did)(?:n['’]t| not)\s+(?P<kept>[^.!?]+?)\s+any ?(?:more|longer)\b", re.IGNORECASE),
+        r"\g<kept>",
+    ),
+    (
+        re.compile(r"\b(?P<be>am|is|are)(?:n['’]t| not)\s+(?P<kept>[^.!?]+?)\s+any ?(?:more|longer)\b", re.IGNORECASE),
+        r"\g<be> \g<kept>",
+    ),
+    (re.compile(r"\bI['’]m not\s+(?P<kept>[^.!?]+?)\s+any ?(?:more|longer)\b"), r"I am \g<kept>"),
+    (
+        re.compile(
+            r"(?<!\bam )(?<!\bis )(?<!\bare )(?<!['’]m )(?<!['’]re )(?<!\bget )(?<!\bgot )(?<!\bgetting )\bused to\s+(?!it\b|that\b|this\b|the\b)(?=\w)",
+            re.IGNORECASE,
+        ),
+        "",
+    ),
+    (re.compile(r"\b(?:stopped|quit|gave up)\s+(?=\w+ing\s+\w)", re.IGNORECASE), "was "),
 )
 _APPOSITION = re.compile(
     rf"\b(?P<owner>[Mm]y|[Oo]ur)\s+(?P<thing>(?:\w+\s)?{_CLOSE}),?\s+(?P<object>[A-Z]\w+)(?=,|\s|$)"
@@ -190,10 +222,30 @@ def find_facts(text: str, speaker: str) -> list[Fact]:
     speaker  stands for "I" and "my"
     """
     found: list[Fact] = []
+    place = 0
     for sentence in statements(text):
-        triples = list(_triples(sentence[:1_000], speaker))
-        found += [Fact(*triple, sentence, in_third_person(sentence, speaker)) for triple in dict.fromkeys(triples)]
+        place = text.index(sentence, place)
+        number = _OWN_NUMBER.match(sentence) or _NUMBER_BEFORE.search(text[max(0, place - _LONGEST_NUMBER) : place])
+        place += len(sentence)
+        words = _OWN_NUMBER.sub("", sentence[:1_000])
+        lasting = _lasting(words)
+        told = in_third_person(sentence, speaker)
+        serial = int(number["n"]) if number else None
+        triples = dict.fromkeys(_triples(lasting or words, speaker))
+        found += [Fact(*triple, sentence, told, bool(lasting), serial) for triple in triples]
     return found
+
+
+def _lasting(sentence: str) -> str:
+    """Return a sentence that says that something has ceased as it was while it lasted; "" for any other.
+
+    >>> _lasting("I no longer work at Acme.")
+    'I work at Acme.'
+    """
+    for pattern, words in _CEASED:
+        if pattern.search(sentence):
+            return pattern.sub(words, sentence)
+    return ""
 
 
 def statements(text: str) -> Iterator[str]:
@@ -207,6 +259,12 @@ def has_number(sentence: str) -> bool:
     return bool(_NUMBER.search(sentence))
 
 
+_FEELS = "love like enjoy prefer hate dislike adore want need think know feel hope wish believe play dream do don't"
+_I_DO = re.compile(  # a verb in the present: in the past, what I do is what he did
+    r"(?<!did )(?<!do )(?<!should )(?<!can )(?<!could )(?<!would )(?<!will )(?<!must )"
+    rf"\bI (?P<adverbs>(?:(?:no longer|{'|'.join(sorted(_ADVERBS))}) )*)"
+    rf"(?P<verb>{'|'.join(sorted((_BASE_FORMS | set(_FEELS.split())) - {'be', 'have'} - _PAST_ALIKE, key=len, reverse=True))})\b"
+)
 _THIRD = [
     (re.compile(pattern), words)
     for pattern, words in (
@@ -225,12 +283,17 @@ _THIRD = [
 def in_third_person(sentence: str, speaker: str) -> str:
     """Return a sentence with its speaker named, so that it is understood alone.
 
-    >>> in_third_person("I'm proud of my dog.", "Ann")
-    "Ann is proud of Ann's dog."
+    >>> in_third_person("I'm proud of my dog. I also teach.", "Ann")
+    "Ann is proud of Ann's dog. Ann also teaches."
     """
+    sentence = _I_DO.sub(lambda said: f"I {said['adverbs']}{_he_does(said['verb'])}", sentence)
     for pattern, words in _THIRD:
         sentence = pattern.sub(lambda _, words=words: words.format(speaker), sentence)  # type: ignore[misc]
     return sentence
+
+
+def _he_does(verb: str) -> str:
+    return "doesn't" if verb == "don't" else _third(verb)
 
 
 def _triples(sentence: str, speaker: str) -> Iterator[tuple[str, str, str]]:
@@ -245,6 +308,8 @@ def _triples(sentence: str, speaker: str) -> Iterator[tuple[str, str, str]]:
     for match in _I_AM.finditer(sentence):
         after = re.sub(r"^(?:I|we)(?:\s+\w+|['’]\w+)\s+", "", match.group(), flags=re.IGNORECASE)
         yield speaker, "be", _object(after)
+    for match in _OF.finditer(sentence):
+        yield f"{match['owner']}'s {match['thing']}", "be", _object(match["object"])
     for match in _IS.finditer(sentence):
         owner = speaker if match["owner"].lower() in ("my", "our") else match["owner"][:-2]
         if object_ := _object(match["object"]):
