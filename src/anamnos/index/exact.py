@@ -44,7 +44,79 @@ def capacity_for(rows: int) -> int:
     return max(_FIRST_ROWS, 1 << (rows - 1).bit_length())
 
 
-class ExactIndex:
+class Exact:
+    """What an exact index does with its vectors, wherever it holds them.
+
+    store  where the vectors come from
+    info   which embedder's vectors
+    """
+
+    def __init__(self, store: Store, info: EmbedderInfo) -> None:
+        self.store = store
+        self.info = info
+
+    def catch_up(self) -> int:
+        raise NotImplementedError
+
+    def _held(self, rows: int) -> NDArray[np.float32]:
+        """Return the vectors: an array of at least ``rows`` rows, or of as many as there are."""
+        raise NotImplementedError
+
+    def _reopened(self) -> int:
+        """Forget what was looked at before, and return how many rows there are."""
+        raise NotImplementedError
+
+    def similarities(self, query: Vector, rows: Rows) -> NDArray[np.float32]:
+        query = np.ascontiguousarray(query, dtype=np.float32)
+        out = np.zeros(len(rows), dtype=np.float32)
+        if not len(rows):
+            return out
+        vectors = self._held(int(rows[-1]) + 1)
+        here = rows[: np.searchsorted(rows, len(vectors))]
+        if not len(here):
+            return out
+        low, high = int(here[0]), int(here[-1]) + 1
+        if len(here) == high - low:
+            out[: len(here)] = vectors[low:high] @ query
+        elif len(here) >= _DENSE_SHARE * (high - low):
+            out[: len(here)] = (vectors[low:high] @ query)[here - low]
+        else:
+            for start in range(0, len(here), _READ_ROWS):
+                part = here[start : start + _READ_ROWS]
+                out[start : start + len(part)] = vectors[part] @ query
+        return out
+
+    def gather(self, rows: Rows) -> NDArray[np.float32]:
+        out = np.zeros((len(rows), self.info.dim), dtype=np.float32)
+        if len(rows):
+            vectors = self._held(int(np.max(rows)) + 1)
+            here = rows < len(vectors)
+            out[here] = vectors[rows[here]]
+        return out
+
+    def search(self, query: Vector, top_k: int, rows: Rows) -> tuple[Rows, NDArray[np.float32]]:
+        scores = self.similarities(query, rows)
+        best = np.argsort(-scores, kind="stable")[:top_k]
+        return rows[best], scores[best]
+
+    def verify(self) -> list[str]:
+        problems: list[str] = []
+        self.catch_up()
+        end, last = self._reopened(), 0
+        while changes := self.store.changes(last):
+            end, last = max(end, 1 + max(change.row for change in changes)), changes[-1].seq
+        for start in range(1, end, _READ_ROWS):
+            rows = np.arange(start, min(start + _READ_ROWS, end), dtype=np.int64)
+            differ = ~np.all(self.gather(rows) == self.store.vectors(rows, self.info), axis=1)
+            if differ.any():
+                problems.append(
+                    f"{int(differ.sum())} vectors of rows {start} to {rows[-1]} differ from the store's"
+                    " (run: anamnos rebuild-index)"
+                )
+        return problems
+
+
+class ExactIndex(Exact):
     """All vectors of one embedder, compared one by one.
 
     folder  belongs to this index alone
@@ -53,9 +125,8 @@ class ExactIndex:
     """
 
     def __init__(self, folder: Path, store: Store, info: EmbedderInfo) -> None:
+        super().__init__(store, info)
         self.folder = folder
-        self.store = store
-        self.info = info
         self._lock = FileLock(folder / "lock")  # between processes
         self._mutex = threading.RLock()  # between threads
         self._map: NDArray[np.float32] = np.empty((0, info.dim), dtype=np.float32)
@@ -187,8 +258,7 @@ class ExactIndex:
                 hint="The memories themselves are safe. Free some space; the index catches up by itself.",
             ) from exc
 
-    def _mapped(self, rows: int) -> NDArray[np.float32]:
-        """Return the file as an array of at least ``rows`` rows, or of as many as it has."""
+    def _held(self, rows: int) -> NDArray[np.float32]:
         if len(self._map) < rows and self._path().exists():
             capacity = self._path().stat().st_size // (4 * self.info.dim)
             if capacity > len(self._map):
@@ -196,58 +266,9 @@ class ExactIndex:
                 self._map = np.asarray(np.memmap(self._path(), dtype="<f4", mode="r", shape=shape))
         return self._map
 
-    # --- reading
-
-    def similarities(self, query: Vector, rows: Rows) -> NDArray[np.float32]:
-        query = np.ascontiguousarray(query, dtype=np.float32)
-        out = np.zeros(len(rows), dtype=np.float32)
-        if not len(rows):
-            return out
-        vectors = self._mapped(int(rows[-1]) + 1)
-        here = rows[: np.searchsorted(rows, len(vectors))]
-        if not len(here):
-            return out
-        low, high = int(here[0]), int(here[-1]) + 1
-        if len(here) == high - low:
-            out[: len(here)] = vectors[low:high] @ query
-        elif len(here) >= _DENSE_SHARE * (high - low):
-            out[: len(here)] = (vectors[low:high] @ query)[here - low]
-        else:
-            for start in range(0, len(here), _READ_ROWS):
-                part = here[start : start + _READ_ROWS]
-                out[start : start + len(part)] = vectors[part] @ query
-        return out
-
-    def gather(self, rows: Rows) -> NDArray[np.float32]:
-        out = np.zeros((len(rows), self.info.dim), dtype=np.float32)
-        if len(rows):
-            vectors = self._mapped(int(np.max(rows)) + 1)
-            here = rows < len(vectors)
-            out[here] = vectors[rows[here]]
-        return out
-
-    def search(self, query: Vector, top_k: int, rows: Rows) -> tuple[Rows, NDArray[np.float32]]:
-        scores = self.similarities(query, rows)
-        best = np.argsort(-scores, kind="stable")[:top_k]
-        return rows[best], scores[best]
-
-    def verify(self) -> list[str]:
-        problems: list[str] = []
-        self.catch_up()
-        self._map = self._map[:0]  # look at the file that is there now
-        end = self._path().stat().st_size // (4 * self.info.dim) if self._path().exists() else 0
-        last = 0
-        while changes := self.store.changes(last):
-            end, last = max(end, 1 + max(change.row for change in changes)), changes[-1].seq
-        for start in range(1, end, _READ_ROWS):
-            rows = np.arange(start, min(start + _READ_ROWS, end), dtype=np.int64)
-            differ = ~np.all(self.gather(rows) == self.store.vectors(rows, self.info), axis=1)
-            if differ.any():
-                problems.append(
-                    f"{int(differ.sum())} vectors of rows {start} to {rows[-1]} differ from the store's"
-                    " (run: anamnos rebuild-index)"
-                )
-        return problems
+    def _reopened(self) -> int:
+        self._map = self._map[:0]
+        return self._path().stat().st_size // (4 * self.info.dim) if self._path().exists() else 0
 
 
 def _runs(rows: Rows) -> list[tuple[int, int]]:

@@ -95,7 +95,6 @@ class SpaceIndex:
                 return
             written: set[int] = set()
             gone: set[int] = set()
-            self._sizes, self._marks = {}, {}
             while changes := self.store.changes(self._applied):
                 for change in changes:
                     (written if change.kind == "written" else gone).add(change.row)
@@ -152,6 +151,7 @@ class SpaceIndex:
         first, count = len(self), len(new.rows)
         if not count:
             return
+        self._sizes, self._marks = {}, {}
         terms = [np.frombuffer(data, dtype="<u4") for data in new.terms]
         lengths = np.array([np.count_nonzero(t >= FIRST_WORD_TERM) for t in terms], dtype=np.float32)
         own = {number: self._scope_number(name) for number, name in new.names.items()}
@@ -175,8 +175,26 @@ class SpaceIndex:
         docs = self.docs_of(rows)
         docs = docs[self.alive[docs]]
         if len(docs):
-            self.alive[docs] = False
-            self._link_all()
+            self._sizes, self._marks = {}, {}
+        self.alive[docs] = False
+        for doc in docs.tolist():
+            self._unlink(doc)
+
+    def _unlink(self, doc: int) -> None:
+        """Make the neighbours of a document each other's."""
+        before, after = int(self.before[doc]), int(self.after[doc])
+        if before >= 0:
+            self.after[before] = after
+        if after >= 0:
+            self.before[after] = before
+        elif before >= 0:
+            self._last_of_group[int(self.group[doc])] = before
+        else:
+            self._last_of_group.pop(int(self.group[doc]), None)
+        for neighbour in (before, after):
+            if neighbour >= 0:
+                self._window_norm[neighbour] = 0
+        self.before[doc] = self.after[doc] = -1
 
     def docs_of(self, rows: Rows) -> Docs:
         """Return the documents of those ``rows`` that are here."""

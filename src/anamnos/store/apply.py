@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -9,7 +10,8 @@ from anamnos.cube import CubeId, MemCube, State
 from anamnos.errors import AccessDenied, Conflict, IllegalTransition, InvalidInput, NotFound
 from anamnos.lifecycle import check_transition
 from anamnos.store.base import Transaction
-from anamnos.types import Op, OpKind, Outcome
+from anamnos.store.inherit import inherited
+from anamnos.types import Op, OpKind, Outcome, owner_of
 
 
 def apply(op: Op, tx: Transaction, *, now: datetime) -> list[tuple[CubeId, Outcome]]:
@@ -23,10 +25,12 @@ def apply(op: Op, tx: Transaction, *, now: datetime) -> list[tuple[CubeId, Outco
     restore     a version as it was, times and all; ``unchanged`` if it is there already, or if its content is known
                 under another id
     now         becomes ``recorded_at``, but for restore; never earlier than that of the version before
+    What is derived has no wider a policy and no more trust than its sources (``anamnos.store.inherit``); where a source
+    gets stricter, so does in the same write what was derived from it.
     Raises: NotFound for an unknown target; Conflict if the version is not the one after the current one;
     IllegalTransition if the state cannot follow the current one (``anamnos.lifecycle``); AccessDenied if the cube, or
     for delete anything derived from it, is frozen, unless a transition lifts that; InvalidInput if a cube is derived
-    from another user's.
+    from another owner's, or, but for restore, from one that is not there.
     """
     if op.kind is OpKind.ADD:
         return [_add(op, tx, now)]
@@ -35,7 +39,7 @@ def apply(op: Op, tx: Transaction, *, now: datetime) -> list[tuple[CubeId, Outco
     if op.target is None:
         raise InvalidInput(f"An operation {op.kind} needs a target.")
     if op.kind in (OpKind.UPDATE, OpKind.TRANSITION):
-        return [_update(op, op.target, tx, now)]
+        return _update(op, op.target, tx, now)
     if op.kind is OpKind.TOUCH:
         return [_touch(op, op.target, tx)]
     return _delete(op.target, tx)
@@ -46,14 +50,14 @@ def _add(op: Op, tx: Transaction, now: datetime) -> tuple[CubeId, Outcome]:
     known = tx.find(op.key) if op.key else None
     if known is not None:
         return known, "unchanged"
-    _check_sources(cube, tx)
+    cube = inherited(cube, _sources(cube, tx, must=cube.provenance.derived_from), new=True)
     if tx.current(cube.id) is not None:
         raise Conflict(f"There is a memory {cube.id} already.", hint="Use update to change it.")
     tx.insert(_recorded(cube, now), op.derived, op.key)
     return cube.id, "added"
 
 
-def _update(op: Op, target: CubeId, tx: Transaction, now: datetime) -> tuple[CubeId, Outcome]:
+def _update(op: Op, target: CubeId, tx: Transaction, now: datetime) -> list[tuple[CubeId, Outcome]]:
     cube, current = _new_cube(op), _known(target, tx)
     if cube.id != target or cube.version != current.version + 1:
         raise Conflict(
@@ -61,24 +65,49 @@ def _update(op: Op, target: CubeId, tx: Transaction, now: datetime) -> tuple[Cub
             hint="Read the current version and make the change again.",
             current_version=current.version,
         )
+    added = [source for source in cube.provenance.derived_from if source not in current.provenance.derived_from]
+    cube = inherited(cube, _sources(cube, tx, must=added), new=False)
     if replace(cube, version=current.version, time=current.time) == current and _same_time(cube, current):
-        return target, "unchanged"
+        return [(target, "unchanged")]
     before, after = current.lifecycle.state, cube.lifecycle.state
-    lifted = before is State.FROZEN and op.kind is OpKind.TRANSITION and after is _before_the_hold(current, tx)
+    lifted = (
+        op.kind is OpKind.TRANSITION
+        and before is State.FROZEN
+        and after is _before_the_hold(current, tx)
+        and replace(cube.lifecycle, state=before) == current.lifecycle
+        and replace(cube, version=current.version, time=current.time, lifecycle=current.lifecycle) == current
+    )
     if not lifted:
         _refuse_frozen(current)
     if after is not before and not lifted:
         check_transition(f"Memory {target}", before, after)
     if op.kind is OpKind.TRANSITION and _found_by(cube) != _found_by(current):
         raise InvalidInput(f"A transition of memory {target} says something else.", hint="Use update for that.")
-    _check_sources(cube, tx)
     now = max(now, current.time.recorded_at or now)  # of versions in a clock set back, only one must hold at a time
     tx.retire(target, now)
     if op.kind is OpKind.TRANSITION:
         tx.repeat(_recorded(cube, now))
     else:
         tx.insert(_recorded(cube, now), op.derived, op.key)
-    return target, "updated"
+    stricter = (cube.policy, cube.provenance.trust) != (current.policy, current.provenance.trust)
+    return [(target, "updated"), *(_pass_on(target, tx, now) if stricter else ())]
+
+
+def _pass_on(source: CubeId, tx: Transaction, now: datetime) -> list[tuple[CubeId, Outcome]]:
+    """Make what is derived from a memory as strict as that has become, and what is derived from that."""
+    done: list[tuple[CubeId, Outcome]] = []
+    for other in tx.dependents(source):
+        current = _known(other, tx)
+        cube = inherited(current, _sources(current, tx), new=False)
+        if cube is not current:
+            if _who_sees(cube) == _who_sees(current) and current.lifecycle.state is State.FROZEN:
+                continue  # a hold does not yield to a label
+            _refuse_frozen(current)
+            at = max(now, current.time.recorded_at or now)
+            tx.retire(other, at)
+            tx.repeat(_recorded(cube.next_version(), at))
+            done += [(other, "updated"), *_pass_on(other, tx, now)]
+    return done
 
 
 def _touch(op: Op, target: CubeId, tx: Transaction) -> tuple[CubeId, Outcome]:
@@ -111,7 +140,7 @@ def _restore(op: Op, tx: Transaction) -> tuple[CubeId, Outcome]:
         return known, "unchanged"
     if cube.time.superseded_at is None and tx.current(cube.id) is not None:
         raise Conflict(f"Memory {cube.id} has another current version.", hint="Delete that memory first.")
-    _check_sources(cube, tx)
+    _sources(cube, tx)
     tx.insert(cube, op.derived, op.key)
     return cube.id, "added"
 
@@ -126,12 +155,19 @@ def _delete(target: CubeId, tx: Transaction) -> list[tuple[CubeId, Outcome]]:
     return [(cube_id, "deleted") for cube_id in doomed]
 
 
-def _check_sources(cube: MemCube, tx: Transaction) -> None:
-    """Refuse to derive from another user's memory: deleting that one would reach over the wall."""
-    for source in cube.provenance.derived_from:
-        other = tx.current(source)
-        if other is not None and (other.scope.tenant, other.scope.user) != (cube.scope.tenant, cube.scope.user):
-            raise InvalidInput(f"Memory {cube.id} is derived from {source}, which belongs to another user.")
+def _sources(cube: MemCube, tx: Transaction, must: Sequence[CubeId] = ()) -> list[MemCube]:
+    """Return what a cube is derived from, as far as it is there.
+
+    must  those that have to be there: what was erased meanwhile must not live on in what was made of it
+    Another owner's memory is refused: it would be seen by others, and deleting it would reach over the wall.
+    """
+    found = {source: other for source in cube.provenance.derived_from if (other := tx.current(source)) is not None}
+    if missing := [source for source in must if source not in found]:
+        raise InvalidInput(f"Memory {cube.id} is derived from {missing[0]}, which is not there.")
+    for other in found.values():
+        if (other.scope.tenant, owner_of(other.scope)) != (cube.scope.tenant, owner_of(cube.scope)):
+            raise InvalidInput(f"Memory {cube.id} is derived from {other.id}, which belongs to somebody else.")
+    return list(found.values())
 
 
 def _new_cube(op: Op) -> MemCube:
@@ -160,6 +196,10 @@ def _before_the_hold(cube: MemCube, tx: Transaction) -> State:
             return before.lifecycle.state
         earlier -= 1
     return State.GENERATED
+
+
+def _who_sees(cube: MemCube) -> tuple[object, ...]:
+    return cube.policy.visibility, cube.policy.readers, cube.policy.writers
 
 
 def _found_by(cube: MemCube) -> tuple[object, ...]:

@@ -23,12 +23,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anamnos.cube import CubeId, MemCube, Scope
+from anamnos.store.jobs import Job, JobQueue, NewJob
+from anamnos.store.ledger import Entry, Ledger, Note, RecordKind
+from anamnos.store.working import WorkingTable
 from anamnos.types import Change, Derived, Filter, Vector
 
 Rows = NDArray[np.int64]
@@ -77,6 +80,27 @@ class Transaction(Protocol):
     def erase(self, cube_id: CubeId) -> None:
         """Remove all versions of a cube, and every link to it."""
 
+    def setting(self, name: str) -> str | None:
+        """Return a setting of the store, as seen inside this write."""
+
+    def set_setting(self, name: str, value: str | None) -> None:
+        """Store a setting, or remove it (None), if and only if this write is kept."""
+
+    def enqueue(self, job: NewJob, *, now: datetime) -> Job:
+        """Add a job that is there if and only if this write is, or return the one that waits under its key."""
+
+    def audit(self, note: Note) -> Entry:
+        """Add an entry to the audit that is there if and only if this write is."""
+
+    def record(self, kind: RecordKind, name: str, value: Mapping[str, Any] | None) -> None:
+        """Keep a record of governance in place of the one of its name; None removes that."""
+
+    def forget_name(self, name: str) -> int:
+        """Remove a principal's name from behind its pseudonym and from the policies of all versions of all cubes.
+
+        Returns how many places it was in. The cubes of which it named a reader or writer are not versioned anew.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Outline:
@@ -120,6 +144,18 @@ class Store(Protocol):
     def write(self) -> AbstractContextManager[Transaction]:
         """Return a context in which one write happens: kept on a normal exit, undone on an exception."""
 
+    @property
+    def jobs(self) -> JobQueue:
+        """The background work that is to be done."""
+
+    @property
+    def working(self) -> WorkingTable:
+        """The saved working memories."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The audit, and the records of who may do what."""
+
     def scrub(self) -> bool:
         """Clean the bytes of what was erased out of journals; return whether none is left."""
 
@@ -156,6 +192,15 @@ class Store(Protocol):
 
     def tally(self, scope: Scope | None = None) -> dict[tuple[str, str], int]:
         """Return how many current cubes there are per (role, state)."""
+
+    def usage(self, scope: Scope) -> tuple[int, int]:
+        """Return what a scope holds: current cubes of any state, and the bytes of the content of all versions."""
+
+    def hottest(self, scope: Scope | None = None, *, limit: int = 10) -> builtins.list[MemCube]:
+        """Return the current cubes that were used most often (at least once), by uses and then by id."""
+
+    def expired(self, now: datetime, scope: Scope | None = None) -> builtins.list[CubeId]:
+        """Return the cubes of a scope's tenant and user (None: of all) that would be searched, though they expired."""
 
     def scopes(self) -> builtins.list[Scope]:
         """Return every scope in which there is a current cube."""
@@ -233,6 +278,9 @@ class Store(Protocol):
 
     def set_setting(self, name: str, value: str) -> None:
         """Store such a value."""
+
+    def settings(self, prefix: str) -> dict[str, str]:
+        """Return the settings whose names begin with ``prefix``, by name."""
 
     def verify(self) -> builtins.list[str]:
         """Return what is wrong inside the store, one sentence each; empty if it is sound."""

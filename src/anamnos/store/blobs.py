@@ -1,46 +1,60 @@
 """Content that is not text: files of the vault named by the SHA-256 of what they hold.
 
-Layout: ``blobs/<first two hex digits>/<sha256>``. See docs/formats/vault.md.
+Layout: ``blobs/<first two hex digits>/<sha256>``. In an encrypted vault each is sealed, and its name is made from the
+SHA-256 with the key, so that nobody can see whether a known file is among them. See docs/formats/vault.md.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from anamnos.cube import BlobRef
 from anamnos.errors import Corrupt, NotFound, StoreError
+from anamnos.store.files import sync_folder, wipe
+from anamnos.store.sealed import Unsealable, derive, seal, unseal
 
 
 class BlobStore:
-    """A folder of content-addressed files. Putting the same bytes twice keeps one file."""
+    """A folder of content-addressed files. Putting the same bytes twice keeps one file.
 
-    def __init__(self, folder: Path) -> None:
+    key  of an encrypted vault: 32 bytes; None: the files are plain
+    """
+
+    def __init__(self, folder: Path, key: bytes | None = None) -> None:
         self.folder = folder
+        self._key = None if key is None else derive(key, "blobs")
+        self._name_key = None if key is None else derive(key, "names of blobs")
 
     def path(self, sha256: str) -> Path:
-        """Return where the file of that name lives, whether it is there or not."""
-        return self.folder / sha256[:2] / sha256
+        """Return where the file of what has that SHA-256 lives, whether it is there or not."""
+        name = sha256
+        if self._name_key is not None:
+            name = hmac.new(self._name_key, sha256.encode(), "sha256").hexdigest()
+        return self.folder / name[:2] / name
 
     def put(self, data: bytes, media_type: str) -> BlobRef:
         """Store bytes durably and return the reference to them. Raises: StoreError (disk full, read-only)."""
         ref = BlobRef(hashlib.sha256(data).hexdigest(), len(data), media_type)
         target = self.path(ref.sha256)
-        if target.exists() and target.stat().st_size == len(data) and target.read_bytes() == data:
-            return ref
         partial = target.with_name(f"{uuid.uuid4().hex}.partial")
         try:
+            with suppress(NotFound, Corrupt):
+                if self.read(ref.sha256) == data:
+                    return ref
             target.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("xb") as file:
-                file.write(data)
+                for piece in [data] if self._key is None else seal(self._key, data, target.name):
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         except OSError as exc:
             with suppress(OSError):
                 partial.unlink()
@@ -52,12 +66,23 @@ class BlobStore:
 
     def get(self, ref: BlobRef) -> bytes:
         """Return the bytes. Raises: NotFound if the file is gone, Corrupt if it holds something else."""
+        return self.read(ref.sha256)
+
+    def read(self, sha256: str) -> bytes:
+        """Return the bytes that have this SHA-256. Raises: as ``get``."""
+        path = self.path(sha256)
         try:
-            data = self.path(ref.sha256).read_bytes()
+            if self._key is None:
+                data = path.read_bytes()
+            else:
+                with path.open("rb") as file:
+                    data = b"".join(unseal(self._key, file, path.name))
         except FileNotFoundError as exc:
-            raise NotFound(f"The blob {ref.sha256} is not in the vault.", hint="Restore it from a backup.") from exc
-        if hashlib.sha256(data).hexdigest() != ref.sha256:
-            raise Corrupt(f"The blob {ref.sha256} does not hold what its name says.", hint="Restore it from a backup.")
+            raise NotFound(f"The blob {sha256} is not in the vault.", hint="Restore it from a backup.") from exc
+        except Unsealable:
+            data = None
+        if data is None or hashlib.sha256(data).hexdigest() != sha256:
+            raise Corrupt(f"The blob {sha256} does not hold what its name says.", hint="Restore it from a backup.")
         return data
 
     def delete(self, sha256: str) -> None:
@@ -65,17 +90,19 @@ class BlobStore:
         self.path(sha256).unlink(missing_ok=True)
 
     def names(self) -> Iterator[str]:
-        """Yield the SHA-256 of every blob in the folder."""
+        """Yield the name of every blob's file: the SHA-256, or in an encrypted vault what stands for it."""
         for path in sorted(self.folder.glob("??/*")):
             if len(path.name) == 64:
                 yield path.name
 
+    def drop_partials(self) -> None:
+        """Remove what was cut off in the middle of a ``put``. One that is going on then fails."""
+        for path in self.folder.glob("??/*.partial"):
+            wipe(path)
 
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, where the system can (Windows does it by itself)."""
-    if os.name != "nt":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    def keep_only(self, used: Iterable[str]) -> None:
+        """Remove every blob whose SHA-256 is not among ``used``, and blobs of another key."""
+        kept = {self.path(sha256).name for sha256 in used}
+        for name in self.names():
+            if name not in kept:
+                wipe(self.folder / name[:2] / name)

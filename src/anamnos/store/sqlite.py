@@ -9,24 +9,30 @@ from __future__ import annotations
 
 import builtins
 import json
-import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import apsw
 import numpy as np
 from numpy.typing import NDArray
 
 from anamnos.cube import CubeId, MemCube, Scope
-from anamnos.errors import AnamnosError, Busy, Conflict, Corrupt, InvalidInput, MigrationNeeded, StoreError
-from anamnos.store import sqlite_vfs
+from anamnos.errors import Conflict
 from anamnos.store.base import EmbedderInfo, Outline, Rows
-from anamnos.store.migrations import MIGRATIONS, SCHEMA_VERSION
-from anamnos.store.sqlite_filter import filter_condition, scope_condition, state_condition, time_condition
+from anamnos.store.sqlite_file import SqliteFile
+from anamnos.store.sqlite_filter import (
+    EXPIRY,
+    filter_condition,
+    scope_condition,
+    sortable,
+    state_condition,
+    time_condition,
+)
+from anamnos.store.sqlite_jobs import SqliteJobs
+from anamnos.store.sqlite_ledger import SqliteLedger
 from anamnos.store.sqlite_rows import (
     CUBE_COLUMNS,
     CUBE_TABLES,
@@ -35,147 +41,30 @@ from anamnos.store.sqlite_rows import (
     id_text,
     vector_from_bytes,
 )
-from anamnos.store.sqlite_write import SqliteTransaction, read_links
-from anamnos.types import Change, Derived, Filter, fold
+from anamnos.store.sqlite_working import SqliteWorking
+from anamnos.store.sqlite_write import read_links
+from anamnos.types import Change, Derived, Filter
 
-APPLICATION_ID = 0x414E414D  # "ANAM": tells a vault from any other SQLite file
-PAGE_BYTES = 8192  # five vectors of 384 floats fit; with 4096 a quarter of each page would stay empty
-_SCRUB_S = 5.0
 _KINDS = ("written", "retired", "erased")
 _UNKNOWN_TIME = np.iinfo(np.int64).min
 
 
-class SqliteStore:
+class SqliteStore(SqliteFile):
     """A store in one file.
 
     path            of the database file; its folder must be there
     busy_timeout_s  how long a write waits for other writers before it raises Busy
+    key             32 bytes that the file and its journals are encrypted with; None: they are plain
+    read_only       refuse every write, and a file of an older schema
     """
 
-    def __init__(self, path: Path, *, busy_timeout_s: float = 60.0) -> None:
-        self.path = path
-        self.busy_timeout_s = busy_timeout_s
-        self._writer: apsw.Connection | None = None
-        self._write_lock = threading.RLock()
-        self._readers: builtins.list[apsw.Connection] = []
-        self._readers_lock = threading.Lock()
-        self._to_scrub = False
-
-    # --- opening and closing
-
-    def open(self) -> Self:
-        if self.path.is_file() and 0 < self.path.stat().st_size < 512:  # SQLite would take it for a new one
-            raise Corrupt(f"{self.path} is too short for a database. It was left as it is.", hint="Restore a backup.")
-        with self._errors():
-            db = self._connect()
-            try:
-                self._migrate(db)
-            except BaseException:
-                db.close()
-                raise
-            self._writer = db
-            log = self.path.with_name(self.path.name + "-wal")
-            self._to_scrub = log.exists() and log.stat().st_size > 0  # perhaps a process was killed before it scrubbed
-        return self
-
-    def close(self) -> None:
-        with self._write_lock, self._readers_lock:
-            if self._writer is None:
-                return
-            try:
-                if self._to_scrub:
-                    self.scrub()
-            finally:
-                for db in self._readers:
-                    db.close()
-                self._readers.clear()
-                self._writer.close()  # the last connection to close folds the log into the file
-                self._writer = None
-
-    def _connect(self) -> apsw.Connection:
-        db = apsw.Connection(str(self.path), vfs=sqlite_vfs.NAME)
-        db.set_busy_timeout(round(self.busy_timeout_s * 1000))
-        db.create_scalar_function("fold_in", _fold_in, 2, deterministic=True)
-        for pragma in (
-            "foreign_keys = ON",
-            "secure_delete = ON",
-            "synchronous = FULL",
-            "temp_store = MEMORY",
-        ):
-            db.execute(f"PRAGMA {pragma}")
-        return db
-
-    def _migrate(self, db: apsw.Connection) -> None:
-        # the schema first: whoever sees it sees the numbers that were committed with it
-        empty = db.execute("SELECT count(*) FROM sqlite_schema").get == 0
-        application, version = db.pragma("application_id"), db.pragma("user_version")
-        if not empty and application != APPLICATION_ID:
-            raise StoreError(
-                f"{self.path} is an SQLite file, but not one of Anamnos.",
-                hint="Name another folder as the vault.",
-            )
-        if version > SCHEMA_VERSION:
-            raise MigrationNeeded(
-                f"The vault has schema {version}; this version of Anamnos knows schemas up to {SCHEMA_VERSION}.",
-                hint="Upgrade with: pip install --upgrade anamnos",
-            )
-        if empty:
-            db.pragma("page_size", PAGE_BYTES)
-        if db.pragma("journal_mode") != "wal":
-            _retry(lambda: db.pragma("journal_mode", "wal"), self.busy_timeout_s)
-        if version == SCHEMA_VERSION:
-            return
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            for number, step in enumerate(MIGRATIONS, start=1):
-                if number > db.pragma("user_version"):  # another process may have been faster
-                    step(db)
-                    db.pragma("user_version", number)
-            db.pragma("application_id", APPLICATION_ID)
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
-
-    # --- writing
-
-    @contextmanager
-    def write(self) -> Iterator[SqliteTransaction]:
-        with self._write_lock, self._errors():
-            db = self._open_writer()
-            if self._to_scrub:
-                self._scrub(0)
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                tx = SqliteTransaction(db)
-                yield tx
-                if tx.erased:
-                    tx.forget_unused_names()
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-            self._to_scrub = self._to_scrub or tx.erased
-
-    def scrub(self) -> bool:
-        return self._scrub(_SCRUB_S)
-
-    def _scrub(self, wait_s: float) -> bool:
-        with self._write_lock, self._errors():
-            db = self._open_writer()
-            db.set_busy_timeout(round(wait_s * 1000))  # a reader in another process may hold the log for long
-            try:
-                busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]  # type: ignore[index]
-            finally:
-                db.set_busy_timeout(round(self.busy_timeout_s * 1000))
-            self._to_scrub = bool(busy)
-        return not self._to_scrub
-
-    def _open_writer(self) -> apsw.Connection:
-        if self._writer is None:
-            raise StoreError("The store is closed.", hint="Open the vault again.")
-        return self._writer
+    def __init__(
+        self, path: Path, *, busy_timeout_s: float = 60.0, key: bytes | None = None, read_only: bool = False
+    ) -> None:
+        super().__init__(path, busy_timeout_s=busy_timeout_s, key=key, read_only=read_only)
+        self.jobs = SqliteJobs(self.write, self._reading)
+        self.working = SqliteWorking(self.write, self._reading)
+        self.ledger = SqliteLedger(self._reading)
 
     # --- reading cubes
 
@@ -252,6 +141,33 @@ class SqliteStore:
         with self._reading() as db:
             rows: Any = db.execute(sql, values)
             return {(role, state): number for role, state, number in rows}
+
+    def usage(self, scope: Scope) -> tuple[int, int]:
+        condition, values = scope_condition(scope)
+        size = "CASE c.substrate WHEN 'text' THEN octet_length(c.content) ELSE c.more ->> '$.blob.size_bytes' END"
+        sql = f"SELECT ifnull(sum(c.current), 0), ifnull(sum({size}), 0) FROM cubes c JOIN scopes s USING (scope)"
+        with self._reading() as db:
+            memories, content = db.execute(f"{sql} WHERE {condition}", values).fetchone()  # type: ignore[misc]
+        return int(memories), int(content)
+
+    def hottest(self, scope: Scope | None = None, *, limit: int = 10) -> builtins.list[MemCube]:
+        condition, values = ("1", []) if scope is None else scope_condition(scope)
+        uses = "ifnull(json_extract(c.more, '$.lifecycle.uses'), 0)"
+        return self._cubes(
+            f"c.current AND {condition} AND c.more LIKE '%\"uses\"%' AND {uses} > 0",
+            values,
+            f"ORDER BY {uses} DESC, c.id LIMIT {int(limit)}",
+        )
+
+    def expired(self, now: datetime, scope: Scope | None = None) -> builtins.list[CubeId]:
+        condition, values = ("1", []) if scope is None else ("s.tenant = ? AND s.user IS ?", [scope.tenant, scope.user])
+        sql = (
+            "SELECT c.id FROM cubes c INDEXED BY cubes_by_expiry CROSS JOIN scopes s USING (scope)"
+            f" WHERE c.current AND {EXPIRY} <= ? AND c.state IN ('generated', 'activated') AND {condition}"
+            " ORDER BY c.id"
+        )
+        with self._reading() as db:
+            return [id_text(cube_id) for (cube_id,) in db.execute(sql, [sortable(now), *values])]
 
     def scopes(self) -> builtins.list[Scope]:
         with self._reading() as db:
@@ -438,7 +354,16 @@ class SqliteStore:
 
     def set_setting(self, name: str, value: str) -> None:
         with self.write() as tx:
-            tx.db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+            tx.set_setting(name, value)
+
+    def settings(self, prefix: str) -> dict[str, str]:
+        with self._reading() as db:
+            rows: Any = db.execute(
+                "SELECT name, value FROM settings WHERE name >= ?1 AND substr(name, 1, length(?1)) = ?1"
+                " AND name < ?1 || char(0x10FFFF) ORDER BY name",
+                (prefix,),
+            )
+            return dict(rows)
 
     def verify(self) -> builtins.list[str]:
         problems: builtins.list[str] = []
@@ -455,70 +380,6 @@ class SqliteStore:
                 if count:
                     problems.append(f"{count} {text}")
         return problems
-
-    def backup(self, target: str) -> None:
-        with self._reading() as db, self._errors():
-            if Path(target).exists():
-                raise StoreError(f"{target} is there already.", hint="Name a new file for the backup.")
-            copy = apsw.Connection(target, vfs=sqlite_vfs.NAME)
-            try:
-                with copy.backup("main", db, "main") as work:
-                    while not work.done:
-                        work.step(2_000)
-                copy.pragma("journal_mode", "delete")
-            finally:
-                copy.close()
-
-    # --- connections and errors
-
-    @contextmanager
-    def _reading(self) -> Iterator[apsw.Connection]:
-        """Lend a connection inside one snapshot."""
-        with self._errors():
-            with self._readers_lock:
-                self._open_writer()
-                db = self._readers.pop() if self._readers else None
-            db = db or self._connect()
-            try:
-                db.execute("BEGIN")
-                yield db
-            except (ValueError, TypeError, KeyError, OverflowError, InvalidInput) as exc:  # no sound row gives these
-                raise Corrupt(
-                    f"{self.path} holds a damaged row: {exc}. It was left as it is.", hint="Restore a backup."
-                ) from exc
-            finally:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                with self._readers_lock:
-                    if self._writer is None:
-                        db.close()
-                    else:
-                        self._readers.append(db)
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Turn apsw's errors into ours: the one place where that happens."""
-        try:
-            yield
-        except AnamnosError:
-            raise
-        except (apsw.BusyError, apsw.LockedError) as exc:
-            raise Busy(
-                f"{self.path} was held by other writers for {self.busy_timeout_s:g} s.", hint="Try again."
-            ) from exc
-        except (apsw.CorruptError, apsw.NotADBError) as exc:
-            raise Corrupt(
-                f"{self.path} is damaged or not a database: {exc}. It was left as it is.",
-                hint="Restore a backup, or copy the file away and run: anamnos doctor",
-            ) from exc
-        except apsw.FullError as exc:
-            raise StoreError("The disk is full; nothing was written.", hint="Free some space and try again.") from exc
-        except (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError) as exc:
-            raise StoreError(
-                f"{self.path} cannot be opened for writing: {exc}.", hint="Make the vault's folder writable."
-            ) from exc
-        except apsw.Error as exc:
-            raise StoreError(f"The store failed: {type(exc).__name__}: {exc}.", hint="Run: anamnos verify") from exc
 
 
 _CHECKS = {
@@ -539,25 +400,11 @@ _CHECKS = {
         "SELECT count(*) FROM vectors v JOIN embedders e USING (embedder)"
         " WHERE v.dim != e.dim OR length(v.vector) NOT IN (2 * e.dim, 4 * e.dim)"
     ),
+    "jobs run without a lease": "SELECT count(*) FROM jobs WHERE state = 'running' AND leased_until IS NULL",
+    "entries of working memory stand for memories that are not there": (
+        "SELECT count(*) FROM working w WHERE NOT EXISTS (SELECT 1 FROM cubes c WHERE c.id = w.id)"
+    ),
     "links lead to memories that are not there": (
         "SELECT count(*) FROM links l WHERE NOT EXISTS (SELECT 1 FROM cubes c WHERE c.id = l.target)"
     ),
 }
-
-
-def _fold_in(*values: apsw.SQLiteValue) -> bool:
-    wanted, content = values
-    return str(wanted) in fold(str(content))
-
-
-def _retry(action: Any, seconds: float) -> None:
-    """Repeat what SQLite refuses as busy without waiting (the change of journal mode) until it goes through."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            action()
-            return
-        except (apsw.BusyError, apsw.LockedError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)

@@ -10,10 +10,15 @@ from anamnos.cube import Scope, to_iso
 from anamnos.store.sqlite_rows import micros
 from anamnos.types import SEARCHED_STATES, And, Comparison, Field, Filter, Not, Or, Where, fold, names_state
 
+EXPIRY = "rtrim(json_extract(c.more, '$.lifecycle.expires_at'), 'Z')"
+"""When a cube expires, as text that sorts; just as the index of it has it."""
+
 _COLUMNS = {
     Field.ROLE: "c.role",
     Field.STATE: "c.state",
     Field.SUBSTRATE: "c.substrate",
+    Field.TENANT: "s.tenant",
+    Field.OWNER: "coalesce('user:' || s.user, 'agent:' || s.agent)",
     Field.AGENT: "s.agent",
     Field.SESSION: "s.session",
     Field.ACTOR: "c.actor",
@@ -22,6 +27,14 @@ _COLUMNS = {
     Field.RECORDED_AT: "c.recorded_at",
     Field.IMPORTANCE: "c.importance",
     Field.TRUST: "c.trust",
+    Field.VISIBILITY: "ifnull(json_extract(c.more, '$.policy.visibility'), 'private')",
+    Field.EXPIRES_AT: EXPIRY,
+}
+_LISTS = {
+    Field.TAG: "annotations.tags",
+    Field.READER: "policy.readers",
+    Field.WRITER: "policy.writers",
+    Field.SENSITIVITY: "policy.sensitivity",
 }
 _SIGNS = {
     Comparison.EQ: "=",
@@ -50,7 +63,7 @@ def time_condition(as_of: datetime | None) -> tuple[str, list[Any]]:
     if as_of is None:
         return "c.current", []
     said = "rtrim(json_extract(c.more, '$.time.{}'), 'Z')"
-    world = (str(to_iso(as_of)).rstrip("Z"),) * 2
+    world = (sortable(as_of),) * 2
     return (
         "ifnull(c.recorded_at <= ?, 1) AND ifnull(c.superseded_at > ?, 1)"
         f" AND ifnull({said.format('valid_from')} <= ?, 1) AND ifnull({said.format('valid_to')} > ?, 1)"
@@ -86,22 +99,29 @@ def _compile(tree: Filter) -> tuple[str, list[Any]]:
         return f"NOT ifnull(({sql}), 0)", values
     if tree.field is Field.TEXT:
         return _text(tree)
-    if tree.field is Field.TAG:
+    if tree.field in _LISTS:
         sql, values = _compare("value", tree)
-        return f"EXISTS (SELECT 1 FROM json_each(c.more, '$.annotations.tags') WHERE {sql})", values
-    if tree.field is Field.DERIVED_FROM:
+        return f"EXISTS (SELECT 1 FROM json_each(c.more, '$.{_LISTS[tree.field]}') WHERE {sql})", values
+    if tree.field in (Field.ID, Field.DERIVED_FROM):
         wanted = json.dumps([tree.value] if tree.op is Comparison.EQ else list(tree.value))
         ids = "SELECT unhex(replace(value, '-', '')) FROM json_each(?)"
-        return f"c.row IN (SELECT row FROM derivations WHERE source IN ({ids}))", [wanted]
+        derived = f"c.row IN (SELECT row FROM derivations WHERE source IN ({ids}))"
+        return f"c.id IN ({ids})" if tree.field is Field.ID else derived, [wanted]
     sql, values = _compare(_COLUMNS[tree.field], tree)
     return f"ifnull({sql}, 0)", values
 
 
 def _compare(column: str, condition: Where) -> tuple[str, list[Any]]:
+    plain = sortable if condition.field is Field.EXPIRES_AT else _plain
     if condition.op is Comparison.IN:
-        values = json.dumps([_plain(value) for value in condition.value])
+        values = json.dumps([plain(value) for value in condition.value])
         return f"{column} IN (SELECT value FROM json_each(?))", [values]
-    return f"{column} {_SIGNS[condition.op]} ?", [_plain(condition.value)]
+    return f"{column} {_SIGNS[condition.op]} ?", [plain(condition.value)]
+
+
+def sortable(time: datetime) -> str:
+    """Return a time as the JSON of a cube has it, without its Z, so that it sorts as text."""
+    return str(to_iso(time)).rstrip("Z")
 
 
 def _text(condition: Where) -> tuple[str, list[Any]]:
@@ -116,10 +136,7 @@ def _text(condition: Where) -> tuple[str, list[Any]]:
     if not usable:
         return exact, [wanted]
     match = " AND ".join('"' + t.replace('"', '""') + '"' for t in usable)
-    return (
-        f"(NOT c.current OR c.row IN (SELECT rowid FROM trigrams WHERE trigrams MATCH ?)) AND {exact}",
-        [match, wanted],
-    )
+    return f"c.row IN (SELECT rowid FROM trigrams WHERE trigrams MATCH ?) AND {exact}", [match, wanted]
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from anamnos.cube import CubeId, Link, MemCube, Scope, Substrate
 from anamnos.errors import ConfigError
 from anamnos.store.base import EmbedderInfo
+from anamnos.store.jobs import Job, NewJob
+from anamnos.store.ledger import Entry, Note, RecordKind
+from anamnos.store.sqlite_jobs import enqueue
+from anamnos.store.sqlite_ledger import LedgerWriter
 from anamnos.store.sqlite_rows import (
     CUBE_COLUMNS,
     CUBE_TABLES,
@@ -26,6 +30,21 @@ from anamnos.store.sqlite_rows import (
 )
 from anamnos.types import Derived
 
+# scopes that jobs and working memories name: such a one is forgotten when it covers no memory any more
+_WATCHED_SCOPES = " UNION ".join(
+    f"SELECT scope FROM {table} WHERE scope IS NOT NULL" for table in ("jobs", "recurring_jobs", "working")
+)
+_FORGET_SCOPES_OF_A_USER = (
+    f"DELETE FROM scopes AS s WHERE scope IN ({_WATCHED_SCOPES})"
+    " AND (tenant, ifnull(user, '')) = (SELECT tenant, ifnull(user, '') FROM scopes WHERE scope = ?)"
+    " AND NOT EXISTS (SELECT 1 FROM scopes t JOIN cubes c USING (scope) WHERE t.tenant = s.tenant AND t.user IS s.user"
+    " AND (s.agent IS NULL OR s.agent = t.agent) AND (s.session IS NULL OR s.session = t.session))"
+)
+
+
+_REBUILD_FROM = 200
+"""From so many erased texts on, making all trigrams anew is faster than taking them out, whatever their number."""
+
 
 class SqliteTransaction:
     """One write in progress. See ``anamnos.store.base.Transaction``."""
@@ -33,10 +52,12 @@ class SqliteTransaction:
     def __init__(self, db: apsw.Connection) -> None:
         self.db = db
         self.erased = False
+        self._ledger = LedgerWriter(db)
         self._erased_names: set[tuple[str, str, int]] = set()
         self._scopes: dict[Scope, int] = {}
         self._origins: dict[tuple[str | None, str | None], int] = {}
         self._embedder: tuple[int, str, int] | None = None
+        self._erased_texts: dict[int, str] = {}  # by row
 
     def current(self, cube_id: CubeId) -> MemCube | None:
         return self._one("c.id = ? AND c.current", (id_bytes(cube_id),))
@@ -69,15 +90,41 @@ class SqliteTransaction:
             "SELECT row, terms, key FROM cubes WHERE id = ? ORDER BY version DESC LIMIT 1", (id_bytes(cube.id),)
         ).fetchone()  # type: ignore[misc]
         row = self._insert_cube(cube, terms, key)
-        for table in ("vectors", "tokens"):
-            rest = "embedder, dim, vector" if table == "vectors" else "embedder, tokens"
-            self.db.execute(f"INSERT INTO {table} SELECT ?, {rest} FROM {table} WHERE row = ?", (row, last))
+        for table, values in (("vectors", "?, ?, ?, ?"), ("tokens", "?, ?, ?")):
+            held: Any = self.db.execute(f"SELECT * FROM {table} WHERE row = ?", (last,)).fetchall()
+            for _, *rest in held:  # INSERT … SELECT has a savepoint, at which FTS5 would write what it has
+                self.db.execute(f"INSERT INTO {table} VALUES ({values})", (row, *rest))
 
     def touch(self, cube: MemCube) -> None:
         self.db.execute(
             "UPDATE cubes SET state = ?, importance = ?, more = ? WHERE id = ? AND current",
             (str(cube.lifecycle.state), cube.lifecycle.importance, more_json(cube), id_bytes(cube.id)),
         )
+
+    def setting(self, name: str) -> str | None:
+        value: str | None = self.db.execute("SELECT value FROM settings WHERE name = ?", (name,)).get
+        return value
+
+    def set_setting(self, name: str, value: str | None) -> None:
+        if value is None:
+            self.db.execute("DELETE FROM settings WHERE name = ?", (name,))
+            self.erased = True
+        else:
+            self.db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+
+    def enqueue(self, job: NewJob, *, now: datetime) -> Job:
+        return enqueue(self.db, job, None if job.scope is None else self.scope_number(job.scope), now)
+
+    def audit(self, note: Note) -> Entry:
+        return self._ledger.audit(note)
+
+    def record(self, kind: RecordKind, name: str, value: Mapping[str, Any] | None) -> None:
+        self._ledger.record(kind, name, value)
+        self.erased = self.erased or value is None
+
+    def forget_name(self, name: str) -> int:
+        self.erased = True
+        return self._ledger.forget_name(name)
 
     def _insert_cube(self, cube: MemCube, terms: bytes | None, key: bytes | None) -> int:
         """Store a version with its links and trigrams, and return its row."""
@@ -89,7 +136,7 @@ class SqliteTransaction:
                 id_bytes(cube.id),
                 cube.version,
                 int(cube.time.superseded_at is None),
-                self._scope_number(cube.scope),
+                self.scope_number(cube.scope),
                 self._origin_number(origin.source, origin.operator),
                 str(cube.substrate),
                 str(cube.role),
@@ -115,27 +162,24 @@ class SqliteTransaction:
             )
         for source in origin.derived_from:
             self.db.execute("INSERT OR IGNORE INTO derivations VALUES (?, ?)", (row, id_bytes(source)))
-        if cube.substrate is Substrate.TEXT and cube.time.superseded_at is None:
+        if cube.substrate is Substrate.TEXT:
             self.db.execute("INSERT INTO trigrams (rowid, content) VALUES (?, ?)", (row, content))
         self._note(0, row, id_bytes(cube.id))
         return row
 
     def retire(self, cube_id: CubeId, at: datetime) -> None:
-        row, content, substrate = self.db.execute(
-            "SELECT row, content, substrate FROM cubes WHERE id = ? AND current", (id_bytes(cube_id),)
-        ).fetchone()  # type: ignore[misc]
-        self._take_out_trigrams(row, content, substrate)
+        row = self.db.execute("SELECT row FROM cubes WHERE id = ? AND current", (id_bytes(cube_id),)).get
         self.db.execute("UPDATE cubes SET current = 0, superseded_at = ? WHERE row = ?", (micros(at), row))
         self._note(1, row, id_bytes(cube_id))
 
     def erase(self, cube_id: CubeId) -> None:
         rows: Any = self.db.execute(
-            "SELECT row, content, substrate, current, scope, origin FROM cubes WHERE id = ?", (id_bytes(cube_id),)
+            "SELECT row, content, substrate, scope, origin FROM cubes WHERE id = ?", (id_bytes(cube_id),)
         ).fetchall()
-        for row, content, substrate, current, scope, origin in rows:
+        for row, content, substrate, scope, origin in rows:
             self._erased_names |= {("scopes", "scope", scope), ("origins", "origin", origin)}
-            if current:
-                self._take_out_trigrams(row, content, substrate)
+            if substrate == Substrate.TEXT:
+                self._erased_texts[row] = content
             self.db.execute("DELETE FROM cubes WHERE row = ?", (row,))
             self._note(2, row, id_bytes(cube_id))
         self.db.execute(
@@ -144,12 +188,28 @@ class SqliteTransaction:
             (id_bytes(cube_id),),
         )
         self.db.execute("DELETE FROM links WHERE target = ?", (id_bytes(cube_id),))
+        self.db.execute("DELETE FROM working WHERE id = ?", (id_bytes(cube_id),))
         self.erased = True
 
-    def forget_unused_names(self) -> None:
-        """Remove the names of scopes and sources in which nothing is left."""
+    def finish(self) -> None:
+        """Take out what an erased memory leaves behind, once all of them are known."""
+        if not self.erased:
+            return
+        if len(self._erased_texts) >= _REBUILD_FROM:
+            self.db.execute("INSERT INTO trigrams (trigrams) VALUES ('rebuild')")
+        else:
+            take_out = "INSERT INTO trigrams (trigrams, rowid, content) VALUES ('delete', ?, ?)"
+            self.db.executemany(take_out, sorted(self._erased_texts.items()))
+        self._forget_unused_names()
+
+    def _forget_unused_names(self) -> None:
+        """Remove the names of scopes and sources in which nothing is left, and with them what else is kept of them."""
+        for _, _, number in [name for name in self._erased_names if name[0] == "scopes"]:
+            self.db.execute(_FORGET_SCOPES_OF_A_USER, (number,))
         for table, column, number in self._erased_names:
             unused = f"NOT EXISTS (SELECT 1 FROM cubes c WHERE c.{column} = {table}.{column})"
+            if table == "scopes":
+                unused += f" AND scope NOT IN ({_WATCHED_SCOPES})"
             self.db.execute(f"DELETE FROM {table} WHERE {column} = ? AND {unused}", (number,))
 
     def put_vector(self, row: int, vector: NDArray[np.float32], tokens: bytes, info: EmbedderInfo) -> None:
@@ -194,14 +254,10 @@ class SqliteTransaction:
             )
         self._insert_vector(row, number, vector, derived.tokens)
 
-    def _take_out_trigrams(self, row: int, content: str, substrate: str) -> None:
-        if substrate == Substrate.TEXT:
-            self.db.execute("INSERT INTO trigrams (trigrams, rowid, content) VALUES ('delete', ?, ?)", (row, content))
-
     def _note(self, kind: int, row: int, cube_id: bytes) -> None:
         self.db.execute("INSERT INTO changes (kind, row, id) VALUES (?, ?, ?)", (kind, row, cube_id))
 
-    def _scope_number(self, scope: Scope) -> int:
+    def scope_number(self, scope: Scope) -> int:
         if scope not in self._scopes:
             name = (scope.tenant, scope.user, scope.agent, scope.session)
             number = self.db.execute(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from anamnos.testing.embedder_contract import EmbedderContract
     from anamnos.testing.fakes import FakeClock, FakeEmbedder, seeded_ids
     from anamnos.testing.index_contract import VectorIndexContract
+    from anamnos.testing.jobs_contract import JobQueueContract
     from anamnos.testing.reference_store import ReferenceStore
     from anamnos.testing.store_contract import StoreContract
 
@@ -23,6 +24,7 @@ _HOMES = {
     "EmbedderContract": "embedder_contract",
     "FakeClock": "fakes",
     "FakeEmbedder": "fakes",
+    "JobQueueContract": "jobs_contract",
     "ReferenceStore": "reference_store",
     "StoreContract": "store_contract",
     "VectorIndexContract": "index_contract",
@@ -33,6 +35,7 @@ __all__ = [
     "EmbedderContract",
     "FakeClock",
     "FakeEmbedder",
+    "JobQueueContract",
     "ReferenceStore",
     "StoreContract",
     "VectorIndexContract",

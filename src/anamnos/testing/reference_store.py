@@ -10,14 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anamnos.cube import BlobRef, CubeId, MemCube, Scope, Substrate
+from anamnos.cube import BlobRef, CubeId, MemCube, Scope, State, Substrate
 from anamnos.errors import ConfigError, Conflict, StoreError
 from anamnos.store.base import EmbedderInfo, Outline, Rows, held_at
+from anamnos.store.jobs import Job, NewJob
+from anamnos.store.ledger import Entry, Note, RecordKind
+from anamnos.store.working import Kept
+from anamnos.testing.reference_jobs import JobTable, ReferenceJobs, ReferenceWorking
+from anamnos.testing.reference_ledger import LedgerTable, ReferenceLedger
 from anamnos.types import SEARCHED_STATES, Change, Derived, Filter, Vector, matches, names_state
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,6 +59,9 @@ class _Contents:
     embedders: dict[str, int] = field(default_factory=dict)  # id -> dim
     in_use: str | None = None
     last_row: int = 0
+    jobs: JobTable = field(default_factory=JobTable)
+    ledger: LedgerTable = field(default_factory=LedgerTable)
+    working: dict[Scope, tuple[Kept, ...]] = field(default_factory=dict)
 
     def copy(self) -> _Contents:
         return replace(
@@ -62,6 +70,9 @@ class _Contents:
             changes=list(self.changes),
             settings=dict(self.settings),
             embedders=dict(self.embedders),
+            jobs=self.jobs.copy(),
+            ledger=self.ledger.copy(),
+            working=dict(self.working),
         )
 
     def current(self, cube_id: CubeId) -> _Row | None:
@@ -87,6 +98,9 @@ class ReferenceStore:
         self._open = False
         self._writing = False
         self._write_lock = threading.RLock()
+        self.jobs = ReferenceJobs(self.write, lambda: self._now().jobs)
+        self.working = ReferenceWorking(self.write, lambda: self._now().working)
+        self.ledger = ReferenceLedger(lambda: self._now().ledger)
 
     def open(self) -> Self:
         self._open = True
@@ -103,7 +117,9 @@ class ReferenceStore:
             draft = self._now().copy()
             self._writing = True
             try:
-                yield ReferenceTransaction(draft)
+                tx = ReferenceTransaction(draft)
+                yield tx
+                tx.forget_unused_scopes()
                 self._contents = draft
             finally:
                 self._writing = False
@@ -149,6 +165,31 @@ class ReferenceStore:
             r.cube for r in self._now().rows.values() if r.current and (scope is None or scope.covers(r.cube.scope))
         ]
         return dict(Counter((str(cube.role), str(cube.lifecycle.state)) for cube in cubes))
+
+    def usage(self, scope: Scope) -> tuple[int, int]:
+        rows = [r for r in self._now().rows.values() if scope.covers(r.cube.scope)]
+        contents = [r.cube.content for r in rows]
+        size = sum(len(c.encode()) if isinstance(c, str) else c.size_bytes for c in contents)
+        return sum(r.current for r in rows), size
+
+    def hottest(self, scope: Scope | None = None, *, limit: int = 10) -> list[MemCube]:
+        found = [
+            r.cube
+            for r in self._now().rows.values()
+            if r.current and r.cube.lifecycle.uses > 0 and (scope is None or scope.covers(r.cube.scope))
+        ]
+        return sorted(found, key=lambda cube: (-cube.lifecycle.uses, cube.id))[:limit]
+
+    def expired(self, now: datetime, scope: Scope | None = None) -> list[CubeId]:
+        cubes = [r.cube for r in self._now().rows.values() if r.current]
+        return sorted(
+            cube.id
+            for cube in cubes
+            if cube.lifecycle.expires_at is not None
+            and cube.lifecycle.expires_at <= now
+            and cube.lifecycle.state in (State.GENERATED, State.ACTIVATED)
+            and (scope is None or (scope.tenant, scope.user) == (cube.scope.tenant, cube.scope.user))
+        )
 
     def scopes(self) -> list[Scope]:
         return list(dict.fromkeys(r.cube.scope for r in self._now().rows.values() if r.current))
@@ -281,7 +322,10 @@ class ReferenceStore:
 
     def set_setting(self, name: str, value: str) -> None:
         with self.write() as tx:
-            tx.contents.settings[name] = value
+            tx.set_setting(name, value)
+
+    def settings(self, prefix: str) -> dict[str, str]:
+        return {name: value for name, value in sorted(self._now().settings.items()) if name.startswith(prefix)}
 
     def verify(self) -> list[str]:
         contents = self._now()
@@ -332,6 +376,7 @@ class ReferenceTransaction:
 
     def __init__(self, contents: _Contents) -> None:
         self.contents = contents
+        self._erased: list[Scope] = []
 
     def current(self, cube_id: CubeId) -> MemCube | None:
         found = self.contents.current(cube_id)
@@ -394,11 +439,58 @@ class ReferenceTransaction:
     def erase(self, cube_id: CubeId) -> None:
         for r in list(self.contents.rows.values()):
             if r.cube.id == cube_id:
+                self._erased.append(r.cube.scope)
                 del self.contents.rows[r.row]
                 self._note("erased", r.row, cube_id)
             elif any(link.target == cube_id for link in r.cube.links):
                 links = tuple(link for link in r.cube.links if link.target != cube_id)
                 self.contents.rows[r.row] = replace(r, cube=replace(r.cube, links=links))
+
+        for scope, items in list(self.contents.working.items()):
+            self.contents.working[scope] = tuple(item for item in items if item.id != cube_id)
+
+    def setting(self, name: str) -> str | None:
+        return self.contents.settings.get(name)
+
+    def set_setting(self, name: str, value: str | None) -> None:
+        if value is None:
+            self.contents.settings.pop(name, None)
+        else:
+            self.contents.settings[name] = value
+
+    def enqueue(self, job: NewJob, *, now: datetime) -> Job:
+        return self.contents.jobs.enqueue(job, now)
+
+    def audit(self, note: Note) -> Entry:
+        return self.contents.ledger.audit(note)
+
+    def record(self, kind: RecordKind, name: str, value: Mapping[str, Any] | None) -> None:
+        self.contents.ledger.record(kind, name, value)
+
+    def forget_name(self, name: str) -> int:
+        ledger = self.contents.ledger
+        changed = sum(known == name for known in ledger.names.values())
+        ledger.names = {token: known for token, known in ledger.names.items() if known != name}
+        for r in list(self.contents.rows.values()):
+            policy = r.cube.policy
+            if name in (*policy.readers, *policy.writers):
+                kept = [tuple(n for n in part if n != name) for part in (policy.readers, policy.writers)]
+                policy = replace(policy, readers=kept[0], writers=kept[1])
+                self.contents.rows[r.row] = replace(r, cube=replace(r.cube, policy=policy))
+                changed += 1
+        return changed
+
+    def forget_unused_scopes(self) -> None:
+        """Drop the jobs and working memories of users something of whom was erased, if their scope covers nothing."""
+        users = {(scope.tenant, scope.user) for scope in self._erased}
+
+        def kept(scope: Scope | None) -> bool:
+            if scope is None or (scope.tenant, scope.user) not in users:
+                return True
+            return any(scope.covers(r.cube.scope) for r in self.contents.rows.values())
+
+        self.contents.jobs.drop(kept)
+        self.contents.working = {s: items for s, items in self.contents.working.items() if items and kept(s)}
 
     def know(self, info: EmbedderInfo) -> None:
         """Take note of an embedder; the first one is in use."""

@@ -129,6 +129,14 @@ def add(store: Store, *new: MemCube) -> None:
     do(store, *(adding(each) for each in new))
 
 
+def put(store: Store, drawn: Sequence[MemCube]) -> list[MemCube]:
+    """Store drawn cubes under new ids as current versions of ``NOW``, whatever they were derived from; return them."""
+    times = [replace(each.time, recorded_at=NOW, superseded_at=None) for each in drawn]
+    new = [replace(each, id=_new_id(NOW), time=time) for each, time in zip(drawn, times, strict=True)]
+    do(store, *(replace(adding(each), kind=OpKind.RESTORE) for each in new))
+    return new
+
+
 def kept(store: Store, of: MemCube) -> MemCube:
     """Return the current version, which must be there."""
     found = store.get(of.id)
@@ -192,6 +200,10 @@ class StoreContract:
     def files(self, folder: Path) -> list[Path]:
         """Return every file in which the engine may keep bytes of the store."""
         return [path for path in folder.rglob("*") if path.is_file()]
+
+    def bytes_of(self, path: Path) -> bytes:
+        """Return what one of those files holds, as somebody who has its key can read it."""
+        return path.read_bytes()
 
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:
@@ -495,7 +507,7 @@ for n in range(10_000):
             alive = [n for n in alive if n not in doomed]
         assert store.scrub()
 
-        data = b"\0".join(path.read_bytes() for path in self.files(folder))
+        data = b"\0".join(self.bytes_of(path) for path in self.files(folder))
         for n, secret in enumerate(secrets):
             if n in alive:
                 contains = Where(Field.TEXT, Comparison.CONTAINS, secret.word.upper())
@@ -508,7 +520,7 @@ for n in range(10_000):
         assert {link.target for each in store.list(ANN) for link in each.links} <= {c.id for c in store.list(ANN)}
         assert store.verify() == []
         store.close()
-        data = b"\0".join(path.read_bytes() for path in self.files(folder))
+        data = b"\0".join(self.bytes_of(path) for path in self.files(folder))
         gone = set(range(120)) - set(alive)
         assert [trace for n in gone for trace in secrets[n].traces() if trace in data] == []
 
@@ -521,7 +533,7 @@ for n in range(10_000):
         do(store, *(deleting(each) for each in store.list(scope)))
         assert store.scrub()
         assert store.scopes() == [ANN]
-        assert not any(b"qwxz" in path.read_bytes() for path in self.files(folder))
+        assert not any(b"qwxz" in self.bytes_of(path) for path in self.files(folder))
 
     def test_scrub_without_anything_erased_is_fine(self, store: Store) -> None:
         assert store.scrub()
@@ -540,9 +552,7 @@ for n in range(10_000):
                 lambda parts: replace(scope, agent=parts[0], session=parts[1])
             )
             drawn = data.draw(st.lists(mine.cubes(scope=within), min_size=1, max_size=5))
-            new = [replace(each, id=_new_id(NOW), version=1) for each in drawn]
-            add(store, *new)
-            have = [kept(store, each) for each in new]
+            have = put(store, [replace(each, version=1) for each in drawn])
             for tree in data.draw(st.lists(mine.filters(have), min_size=3, max_size=8)):
                 want = [each for each in have if matches(tree, each) and is_searched(tree, each)]
                 assert store.list(scope, tree) == want
@@ -777,13 +787,11 @@ for n in range(10_000):
         @settings(deadline=None)
         @given(mine.cubes())
         def check(drawn: MemCube) -> None:
-            new = replace(drawn, id=_new_id(NOW))
-            add(store, new)
-            want = replace(new, time=replace(new.time, recorded_at=NOW))
-            assert store.get(new.id) == want
-            assert store.get(new.id, new.version) == want
-            assert store.history(new.id) == [want]
-            assert [each for each, _, _ in store.export(new.scope) if each.id == new.id] == [want]
+            (want,) = put(store, [drawn])
+            assert store.get(want.id) == want
+            assert store.get(want.id, want.version) == want
+            assert store.history(want.id) == [want]
+            assert [each for each, _, _ in store.export(want.scope) if each.id == want.id] == [want]
 
         check()
 
@@ -985,6 +993,8 @@ for n in range(10_000):
                     do(store, Op(OpKind.TRANSITION, new.id, _in_state(held, state)))
         with pytest.raises(AccessDenied):
             do(store, updating(held, content="apple"))
+        with pytest.raises(AccessDenied):  # nothing else changes with it
+            do(store, Op(OpKind.TRANSITION, new.id, replace(_in_state(held, State.ARCHIVED), role=Role.FACT)))
         do(store, Op(OpKind.TRANSITION, new.id, _in_state(held, State.ARCHIVED)))
         assert kept(store, new).lifecycle.state is State.ARCHIVED
 
@@ -1179,6 +1189,33 @@ for n in range(10_000):
         assert store.setting("terms") == "'2'; --\n日本"
         assert store.setting("Terms") is None
 
+    def test_settings_are_written_and_removed_with_a_write_or_not_at_all(self, store: Store) -> None:
+        with store.write() as tx:
+            tx.set_setting("part:b", "2")
+            tx.set_setting("part:a", "1")
+            assert tx.setting("part:a") == "1"
+        store.set_setting("party", "3")
+        assert list(store.settings("part:").items()) == [("part:a", "1"), ("part:b", "2")]
+        with pytest.raises(ZeroDivisionError), store.write() as tx:
+            tx.set_setting("part:a", None)
+            assert tx.setting("part:a") is None
+            raise ZeroDivisionError
+        assert store.setting("part:a") == "1"
+        with store.write() as tx:
+            tx.set_setting("part:a", None)
+            tx.set_setting("part:none", None)
+        assert store.settings("part:") == {"part:b": "2"}
+
+    def test_usage_counts_current_memories_and_the_bytes_of_all_versions(self, store: Store) -> None:
+        assert store.usage(ANN) == (0, 0)
+        first, monday = cube("blå"), Scope(user="ann", session="monday")
+        add(store, first, cube("x", monday), cube("of another", BOB))
+        do(store, updating(first, content="blue"))
+        assert store.usage(ANN) == (2, len("blå".encode()) + len("blue") + len("x"))
+        assert store.usage(monday) == (1, 1)
+        do(store, Op(OpKind.ADD, cube=blob_cube()))
+        assert store.usage(ANN)[0] == 3
+
     def test_verify_names_what_is_wrong(self, store: Store) -> None:
         assert store.verify() == []
         do(store, Op(OpKind.ADD, cube=cube("bare")))
@@ -1194,7 +1231,7 @@ for n in range(10_000):
         target = folder / "copy" / "backup"
         target.parent.mkdir()
         store.backup(str(target))
-        assert b"kept safe" in target.read_bytes()
+        assert b"kept safe" in self.bytes_of(target)
         assert picture(store) == before
         with pytest.raises(StoreError):
             store.backup(str(folder / "no such folder" / "backup"))
@@ -1357,9 +1394,7 @@ def _steps() -> st.SearchStrategy[_Step]:
     numbers = st.integers(0, 9)
     return st.builds(
         _Step,
-        kind=st.sampled_from(
-            ["add"] * 4 + ["update", "transition"] * 2 + ["touch", "delete", "delete", "stop"]
-        ),
+        kind=st.sampled_from(["add"] * 4 + ["update", "transition"] * 2 + ["touch", "delete", "delete", "stop"]),
         text=mine.texts(),
         which=numbers,
         others=st.lists(numbers, max_size=2).map(tuple),

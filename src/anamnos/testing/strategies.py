@@ -25,7 +25,7 @@ from anamnos.cube import (
     Times,
     Visibility,
 )
-from anamnos.types import And, Comparison, Field, Filter, Not, Or, Where
+from anamnos.types import And, Comparison, Field, Filter, Not, Or, Where, owner_of
 
 HOSTILE = (
     "'; DROP TABLE cubes; --",
@@ -187,9 +187,12 @@ def _values(known: Sequence[MemCube]) -> dict[Field, st.SearchStrategy[Any]]:
     else:
         text = texts()
     return {
+        Field.ID: either([cube.id for cube in known], ids()),
         Field.ROLE: st.sampled_from(Role),
         Field.STATE: st.sampled_from(State),
         Field.SUBSTRATE: st.sampled_from(Substrate),
+        Field.TENANT: either([cube.scope.tenant for cube in known], names()),
+        Field.OWNER: either([owner_of(cube.scope) for cube in known], names()),
         Field.AGENT: either([cube.scope.agent for cube in known], names()),
         Field.SESSION: either([cube.scope.session for cube in known], names()),
         Field.ACTOR: either([cube.provenance.actor for cube in known], names()),
@@ -199,8 +202,13 @@ def _values(known: Sequence[MemCube]) -> dict[Field, st.SearchStrategy[Any]]:
         Field.TEXT: text,
         Field.CREATED_AT: either([cube.time.created_at for cube in known], times()),
         Field.RECORDED_AT: either([cube.time.recorded_at for cube in known], times()),
+        Field.EXPIRES_AT: either([cube.lifecycle.expires_at for cube in known], times()),
         Field.IMPORTANCE: either([cube.lifecycle.importance for cube in known], st.floats(0, 1)),
         Field.TRUST: either([cube.provenance.trust for cube in known], st.floats(-1, 2)),
+        Field.VISIBILITY: st.sampled_from(Visibility),
+        Field.READER: either([name for cube in known for name in cube.policy.readers], names()),
+        Field.WRITER: either([name for cube in known for name in cube.policy.writers], names()),
+        Field.SENSITIVITY: either([label for cube in known for label in cube.policy.sensitivity], names()),
     }
 
 
@@ -216,7 +224,7 @@ def filters(known: Sequence[MemCube] = ()) -> st.SearchStrategy[Filter]:
     def conditions(field: Field) -> st.SearchStrategy[Filter]:
         if field is Field.TEXT:
             return st.builds(Where, st.just(field), st.just(Comparison.CONTAINS), values[field])
-        ordered = field in (Field.CREATED_AT, Field.RECORDED_AT, Field.IMPORTANCE, Field.TRUST)
+        ordered = field in (Field.CREATED_AT, Field.RECORDED_AT, Field.EXPIRES_AT, Field.IMPORTANCE, Field.TRUST)
         single = [op for op in Comparison if op not in (Comparison.IN, Comparison.CONTAINS)]
         ops = st.sampled_from(single if ordered else [Comparison.EQ])
         several = st.lists(values[field], max_size=3)

@@ -318,7 +318,7 @@ STEPS = st.one_of(
         st.just("update"),
         st.integers(0, 50),
         TEXTS,
-        st.sampled_from([State.GENERATED, State.GENERATED, State.ARCHIVED]),
+        st.sampled_from([State.ACTIVATED, State.ACTIVATED, State.ARCHIVED]),
     ),
     st.tuples(st.just("delete"), st.integers(0, 50)),
     st.tuples(st.just("look")),

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from anamnos.cube import Annotations
 from anamnos.errors import Busy, Corrupt, MigrationNeeded, StoreError
 from anamnos.store.sqlite import SqliteStore
-from anamnos.testing.store_contract import ANN, INFO, add, cube, deleting, do, kept, picture, texts
+from anamnos.testing.store_contract import ANN, INFO, NOW, add, cube, deleting, do, kept, picture, texts, updating
+from anamnos.types import Comparison, Field, Where
 
 
 @pytest.fixture
@@ -126,6 +128,32 @@ def test_verify_sees_a_damaged_keyword_index(store: SqliteStore, path: Path) -> 
     assert any("keyword rows do not agree" in problem for problem in store.verify())
 
 
+@pytest.mark.parametrize("many", [3, 250])
+def test_erased_texts_leave_no_trigrams_in_the_file(store: SqliteStore, path: Path, many: int) -> None:
+    """A few are taken out one by one; for many, those of all texts are made anew."""
+    doomed = [cube(f"qzxq {n}") for n in range(many)]
+    add(store, cube("tea for two"), *doomed)
+    do(store, *(updating(each, content=f"qzxq number {n}") for n, each in enumerate(doomed)))
+    store.close()
+    assert b"qzx" in path.read_bytes()
+    store.open()
+    do(store, *map(deleting, doomed))
+    assert store.verify() == []
+    assert texts(store.list(ANN, Where(Field.TEXT, Comparison.CONTAINS, "tea for"))) == ["tea for two"]
+    store.close()
+    assert b"qzx" not in path.read_bytes()
+
+
+def test_the_words_of_a_past_version_are_found_as_of_its_time(store: SqliteStore) -> None:
+    old = cube("the walrus sleeps")
+    add(store, old)
+    later = NOW + timedelta(days=1)
+    do(store, updating(kept(store, old), content="the seal wakes"), now=later)
+    walrus = Where(Field.TEXT, Comparison.CONTAINS, "walrus")
+    assert store.list(ANN, walrus) == []
+    assert texts(store.list(ANN, walrus, as_of=NOW)) == ["the walrus sleeps"]
+
+
 # --- folders and disks ------------------------------------------------------------------------------------------
 
 
@@ -184,7 +212,7 @@ def test_a_writer_that_waits_too_long_is_told_so(store: SqliteStore, path: Path)
 def test_scrub_says_when_an_open_reader_holds_old_pages(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anamnos.store.sqlite._SCRUB_S", 0.1)
+    monkeypatch.setattr("anamnos.store.sqlite_file._SCRUB_S", 0.1)
     one = cube("secretqwxz")
     add(store, one, *(cube(f"text {n}") for n in range(5)))
     reading = store.export()
