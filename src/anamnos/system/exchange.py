@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,9 +41,19 @@ class Exported:
         return self.cube.substrate is Substrate.TEXT
 
 
-def write_export(path: Path, store: Store, scope: Scope | None, info: EmbedderInfo, now: datetime) -> int:
+def write_export(
+    path: Path,
+    store: Store,
+    scope: Scope | None,
+    info: EmbedderInfo,
+    now: datetime,
+    keep: Callable[[MemCube], bool] = lambda cube: True,
+    shown: Callable[[MemCube], MemCube] | None = None,
+) -> int:
     """Write the versions of a scope's cubes to ``path``, one JSON object a line; return how many.
 
+    keep   says of each version whether it is written
+    shown  makes of each version what is written; one that it changes goes without key and vectors, which would tell
     Raises: InvalidInput if the file is there; StoreError if it cannot be written. A half-written file is removed.
     """
     count = 0
@@ -56,6 +67,10 @@ def write_export(path: Path, store: Store, scope: Scope | None, info: EmbedderIn
             }
             file.write(json.dumps(head) + "\n")
             for cube, derived, key in store.export(scope):
+                if not keep(cube):
+                    continue
+                if shown is not None and (as_shown := shown(cube)) != cube:
+                    cube, derived, key = as_shown, None, b""
                 line: dict[str, Any] = {"cube": cube.to_dict()}
                 if key:
                     line["key"] = key.hex()
@@ -84,10 +99,19 @@ def read_export(path: Path, info: EmbedderInfo) -> list[Exported]:
     Raises: InvalidInput naming the line if the file is not an export, is of a newer format, is damaged or cut off.
     """
     try:
-        lines = path.read_text("utf-8").rstrip("\n").split("\n")  # splitlines would also cut at U+2028 in a text
+        data = path.read_bytes()
     except FileNotFoundError as exc:
         raise InvalidInput(f"There is no file {path}.") from exc
-    except (OSError, UnicodeDecodeError) as exc:
+    except OSError as exc:
+        raise InvalidInput(f"{path} could not be read: {exc}.") from exc
+    return parse_export(data, str(path), info)
+
+
+def parse_export(data: bytes, path: str, info: EmbedderInfo) -> list[Exported]:
+    """Return what the bytes of an export hold; ``path`` is what errors call it. Raises: as ``read_export``."""
+    try:
+        lines = data.decode("utf-8").rstrip("\n").split("\n")  # splitlines would also cut at U+2028 in a text
+    except UnicodeDecodeError as exc:
         raise InvalidInput(f"{path} could not be read as UTF-8 text: {exc}.") from exc
     head, *body = [_json(path, number, line) for number, line in enumerate(lines, start=1)] or [{}]
     if head.get("anamnos_export") != FORMAT:
@@ -108,7 +132,7 @@ def read_export(path: Path, info: EmbedderInfo) -> list[Exported]:
     return items
 
 
-def _exported(path: Path, number: int, line: dict[str, Any], info: EmbedderInfo | None) -> Exported:
+def _exported(path: str, number: int, line: dict[str, Any], info: EmbedderInfo | None) -> Exported:
     try:
         cube = MemCube.from_dict(line["cube"])
         key = bytes.fromhex(line.get("key", ""))
@@ -123,10 +147,10 @@ def _exported(path: Path, number: int, line: dict[str, Any], info: EmbedderInfo 
     return Exported(cube, key, vector, tokens)
 
 
-def _json(path: Path, number: int, line: str) -> dict[str, Any]:
+def _json(path: str, number: int, line: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise InvalidInput(f"{path}, line {number}, is not JSON: {exc}.") from exc
     if not isinstance(value, dict):
         raise InvalidInput(f"{path}, line {number}, is not a JSON object.")

@@ -145,7 +145,7 @@ def test_extraction_can_be_part_of_writing(tmp_path: Path) -> None:
 
 
 def test_settings_that_cannot_be_are_refused(memory: Memory, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no extractor 'magic'"):
+    with pytest.raises(ConfigError, match="extract cannot be 'magic'"):
         Memory(tmp_path / "a", embedder=FakeEmbedder(), extract="magic")
     with pytest.raises(ConfigError, match="there is no language model"):
         Memory(tmp_path / "b", embedder=FakeEmbedder(), extract="llm")
@@ -225,7 +225,7 @@ def test_rules_take_any_text_and_quote_it(memory: Memory, texts: list[str]) -> N
 
 
 def enriched(memory: Memory, llm: Answers, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setattr("anamnos.memory.resolve_llm", lambda settings: llm)
+    monkeypatch.setattr("anamnos.memory.core.resolve_llm", lambda settings: llm)
     memory.add(TALK, ANN, source="chat")
     memory.enrich(ANN, extractor="llm")
     return facts(memory)
@@ -282,7 +282,7 @@ def test_a_model_that_fails_again_and_again_is_asked_no_more(memory: Memory) -> 
 def test_another_extractor_takes_the_place_of_the_first(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     memory.add(TALK, ANN, source="chat")
     memory.enrich(ANN)
-    monkeypatch.setattr("anamnos.memory.resolve_llm", lambda settings: Answers({"facts": [fact()]}))
+    monkeypatch.setattr("anamnos.memory.core.resolve_llm", lambda settings: Answers({"facts": [fact()]}))
     memory.enrich(ANN, extractor="llm")
     assert set(facts(memory)) == {"Bo has a dog named Rex."}
 

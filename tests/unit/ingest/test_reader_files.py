@@ -124,7 +124,7 @@ def test_a_bad_line_of_json_lines(tmp_path: Path) -> None:
 def test_json_that_no_reader_knows(tmp_path: Path) -> None:
     error = failure(written(tmp_path, "a.json", '{"prices": [1, 2]}'))
     assert "no reader knows" in error.message
-    assert "locomo, realtalk, longmemeval, messages" in error.hint
+    assert "locomo, realtalk, longmemeval, chatgpt, claude, mem0, zep, langgraph, messages" in error.hint
 
 
 def test_unknown_reader_and_unknown_suffix(tmp_path: Path) -> None:

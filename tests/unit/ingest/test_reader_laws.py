@@ -44,7 +44,24 @@ LONGMEMEVAL = [
         "haystack_sessions": [[{"role": "user", "content": "We went sailing."}]],
     }
 ]
+CHATGPT = {
+    "id": "c1",
+    "current_node": "a",
+    "mapping": {
+        "a": {
+            "parent": None,
+            "children": [],
+            "message": {"author": {"role": "user"}, "content": {"content_type": "text", "parts": ["We went sailing."]}},
+        }
+    },
+}
+CLAUDE = {"uuid": "k1", "chat_messages": [{"uuid": "m1", "sender": "human", "text": "We went sailing."}]}
 FILES = {
+    "chatgpt": ("conversations.json", json.dumps([CHATGPT])),
+    "claude": ("conversations.json", json.dumps([CLAUDE])),
+    "mem0": ("mem0.json", json.dumps({"results": [{"id": "1", "memory": "We went sailing."}]})),
+    "zep": ("graph.json", json.dumps({"edges": [{"uuid": "1", "fact": "We went sailing."}]})),
+    "langgraph": ("store.json", json.dumps([{"namespace": ["n"], "key": "k", "value": "We went sailing."}])),
     "locomo": ("talk.json", json.dumps([LOCOMO])),
     "realtalk": ("Chat_9.json", json.dumps(REALTALK)),
     "longmemeval": ("s.json", json.dumps(LONGMEMEVAL)),
@@ -87,6 +104,8 @@ def test_documents_are_resources_and_chats_are_turns(example: tuple[Reader, Path
     for turn in read_file(path):
         if reader.name in ("text", "markdown", "corpus"):
             assert (turn.role, turn.speaker) == (Role.RESOURCE, None)
+        elif reader.name in ("mem0", "zep", "langgraph"):  # what another memory had made of it
+            assert turn.role in (Role.FACT, Role.NOTE)
         else:
             assert turn.role is Role.TURN
             assert turn.speaker
@@ -102,7 +121,7 @@ def test_the_data_of_a_turn_cannot_be_changed(example: tuple[Reader, Path]) -> N
         turn.data["x"] = 1  # type: ignore[index]
 
 
-@pytest.mark.parametrize("reader", ["locomo", "realtalk", "longmemeval", "messages", "corpus"])
+@pytest.mark.parametrize("reader", [name for name, (file, _) in FILES.items() if file.endswith(".json")])
 @pytest.mark.parametrize("data", [{}, [], [1], "text", None, {"session_1": 3}, {"messages": 3}, [{"x": 1}]])
 def test_json_of_another_shape_is_refused_by_a_named_reader(tmp_path: Path, reader: str, data: object) -> None:
     path = tmp_path / "other.json"

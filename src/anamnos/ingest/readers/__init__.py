@@ -7,16 +7,21 @@ from typing import Any
 
 from anamnos.errors import InvalidInput
 from anamnos.ingest.readers.base import Reader, Turn
+from anamnos.ingest.readers.chatgpt import ChatGptReader
 from anamnos.ingest.readers.chatlog import ChatlogReader
+from anamnos.ingest.readers.claude import ClaudeReader
 from anamnos.ingest.readers.corpus import CorpusReader
 from anamnos.ingest.readers.files import JSONL_SUFFIXES, MAX_BYTES, check_file, json_lines, read_json
+from anamnos.ingest.readers.langgraph import LangGraphReader
 from anamnos.ingest.readers.locomo import LocomoReader
 from anamnos.ingest.readers.longmemeval import LongMemEvalReader
 from anamnos.ingest.readers.markdown import MarkdownReader
+from anamnos.ingest.readers.mem0 import Mem0Reader
 from anamnos.ingest.readers.messages import MessagesReader, turns_from_messages
 from anamnos.ingest.readers.realtalk import RealtalkReader
 from anamnos.ingest.readers.text import TextReader
 from anamnos.ingest.readers.turns import checked
+from anamnos.ingest.readers.zep import ZepReader
 
 __all__ = ["READERS", "Reader", "Turn", "find_reader", "read_file", "read_source", "turns_from_messages"]
 
@@ -24,6 +29,11 @@ READERS: tuple[Reader, ...] = (
     LocomoReader(),
     RealtalkReader(),
     LongMemEvalReader(),
+    ChatGptReader(),
+    ClaudeReader(),
+    Mem0Reader(),
+    ZepReader(),
+    LangGraphReader(),
     MessagesReader(),
     CorpusReader(),
     ChatlogReader(),
@@ -64,10 +74,9 @@ def find_reader(path: Path, name: str | None = None, *, max_bytes: int = MAX_BYT
         return reader, _json(path, suffix) if ".json" in reader.suffixes else None
     candidates = [reader for reader in READERS if suffix in reader.suffixes]
     if not candidates:
-        raise InvalidInput(
-            f"No reader for files like {path.name!r}.",
-            hint="If it is text, name the format: reader='text', or --reader text.",
-        )
+        unpack, name_it = "Unpack it, and ingest the folder.", "If it is text, name the format: reader='text'."
+        hint = unpack if suffix in (".zip", ".gz", ".tgz", ".tar") else name_it
+        raise InvalidInput(f"No reader for files like {path.name!r}.", hint=hint)
     data = _json(path, suffix) if ".json" in candidates[0].suffixes else None
     reader_found = next((reader for reader in candidates if reader.accepts(path, data)), None)
     if reader_found is None:

@@ -31,8 +31,9 @@ class Turn:
     said_at     when, with a zone; None if nobody knows
     session     the conversation's session or the document's section that it belongs to
     message_id  the id that the source itself gives
-    role        turn for something said, resource for a passage of a document
+    role        turn for something said, resource for a passage of a document, fact or note for another memory's
     data        anything else of the source worth keeping, as JSON
+    valid_from, valid_to  when it is true in the world, in UTC; None where the source does not say
     """
 
     content: str
@@ -42,6 +43,8 @@ class Turn:
     message_id: str | None = None
     role: Role = Role.TURN
     data: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
 
 
 class Reader(Protocol):

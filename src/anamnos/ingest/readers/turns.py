@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from anamnos.cube import MAX_NAME_CHARS, check_name, check_text, check_time, freeze_json
 from anamnos.errors import InvalidInput
 from anamnos.ingest.readers.base import Turn
+from anamnos.ingest.readers.files import JSONL_SUFFIXES, json_lines
 
 
 def checked(turns: Iterable[Turn], where: str) -> list[Turn]:
@@ -68,3 +70,69 @@ def text_field(record: Mapping[str, Any], key: str, where: str) -> str:
         got = type(value).__name__ if key in record else "nothing"
         raise InvalidInput(f"{key!r} of {where} must be text, got {got}.")
     return value
+
+
+def text_or_none(record: Mapping[str, Any], *keys: str) -> str | None:
+    """Return the first text under ``keys`` that has words, None if there is none; a number is taken as text."""
+    for key in keys:
+        value = record.get(key)
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if isinstance(value, str) and value.strip():
+            return value
+    return None
+
+
+def present(record: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """Return those fields of a record that are there and not empty."""
+    return {key: record[key] for key in keys if record.get(key) not in (None, "", [], {})}
+
+
+def looks_like(data: Any, lists: Sequence[str], is_one: Callable[[Mapping[str, Any]], bool]) -> bool:
+    """Return whether JSON is a list of such records, or an object with such lists under some of these names.
+
+    is_one  says it of one record; the first of each list is asked
+    """
+    found = [data] if isinstance(data, list) else []
+    if isinstance(data, Mapping):
+        found = [data[name] for name in lists if isinstance(data.get(name), list)] or [[data]]
+    firsts = [items[0] for items in found if items]
+    return bool(firsts) and all(isinstance(first, Mapping) and is_one(first) for first in firsts)
+
+
+def records(path: Path, data: Any, lists: Sequence[str], shape: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield (place, record) for all that JSON as in ``looks_like``, or JSON Lines with a record a line, holds.
+
+    shape  says in an error what a record looks like
+    Raises: InvalidInput naming the place.
+    """
+    if path.suffix.lower() in JSONL_SUFFIXES:
+        for number, value in json_lines(path):
+            yield (where := f"line {number} of {path}"), as_record(value, where)
+        return
+    found = {str(path): data}
+    if isinstance(data, Mapping):
+        if not any(name in data for name in lists):
+            raise InvalidInput(f"{path} has no {' or '.join(map(repr, lists))}.", hint=shape)
+        found = {f"{name!r} of {path}": data.get(name) or [] for name in lists}
+    for place, items in found.items():
+        for number, value in enumerate(as_list(items, place), start=1):
+            yield (where := f"item {number} of {place}"), as_record(value, where)
+
+
+def current_branch(parents: Mapping[str, str | None], leaf: str, where: str) -> list[str]:
+    """Return the nodes of a tree of messages from its root to ``leaf``.
+
+    parents  node -> the one before it
+    Raises: InvalidInput if a node is missing, or comes after itself.
+    """
+    path: list[str] = []
+    node: str | None = leaf
+    while node is not None:
+        if node not in parents:
+            raise InvalidInput(f"{where} names the message {node!r}, which it does not have.")
+        if len(path) == len(parents):
+            raise InvalidInput(f"{where} is a circle: the message {node!r} comes after itself.")
+        path.append(node)
+        node = parents[node]
+    return path[::-1]
