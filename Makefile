@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow check lint types bench clean
+.PHONY: demo test test-slow test-encrypted check lint types bench clean
 
 demo: .venv/ready  ## remember a conversation (or FILE=…), answer questions about it, show why
 	$(BIN)/python examples/demo/run.py $(if $(FILE),"$(FILE)")
@@ -15,6 +15,10 @@ test: .venv/dev  ## the fast tests
 
 test-slow: .venv/dev  ## the long ones: hundreds of kills, thousands of writes
 	$(BIN)/python -m pytest -n 2 -m slow
+
+test-encrypted: .venv-encrypted/dev  ## what needs the engine that encrypts, in an environment of its own
+	.venv-encrypted/bin/python -m pytest -n 2 tests/contract/test_sqlite_store.py tests/unit/store/test_sqlite_*.py \
+		tests/unit/system/test_encryption.py tests/unit/system/test_backup.py tests/unit/cli/test_encrypt.py
 
 check: lint types test  ## what CI runs
 
@@ -39,8 +43,15 @@ bench: .venv/ready  ## DATA=<LoCoMo file> adds recall; writes docs/benchmarks.md
 	@touch $@
 
 .venv/dev: .venv/ready
-	$(PIP) -e '.[embed,server,dev]'
+	$(PIP) -e '.[embed,server,crypto,dev]'
 	@touch $@
 
-clean:  ## remove the virtual environment and the demo's vault
-	rm -rf .venv demo-vault
+.venv-encrypted/dev: pyproject.toml
+	test -x .venv-encrypted/bin/python || $(PYTHON) -m venv .venv-encrypted
+	.venv-encrypted/bin/python -m pip install --quiet --disable-pip-version-check -e '.[crypto,dev]'
+	.venv-encrypted/bin/python -m pip install --quiet --disable-pip-version-check \
+		--force-reinstall --no-deps 'apsw-sqlite3mc>=3.54'
+	@touch $@
+
+clean:  ## remove the virtual environments and the demo's vault
+	rm -rf .venv .venv-encrypted demo-vault
