@@ -8,12 +8,17 @@ import random
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from anamnos import Memory, Scope
 from anamnos.embed.hashing import HashingEmbedder
+from anamnos.index.terms import TermReader
+from anamnos.ingest.extract import resolve_extractor
+from anamnos.store.jobs import Job
 from anamnos.store.sqlite import SqliteStore
+from anamnos.system.scheduler import Handler, Progress
 
 ANN = Scope(user="ann")
 START = datetime(2024, 1, 1, 9, tzinfo=UTC)
@@ -133,6 +138,26 @@ def hold(vault: str, flag: str) -> None:
     say(done=True)
 
 
+def work(vault: str) -> None:
+    """Do background jobs for ever, with a lease that soon runs out after a kill; say when one begins and ends."""
+    with Memory(vault, embedder="hashing", background="worker", batch_size=4) as memory:
+        resolve_extractor("rules", TermReader(), None)  # its patterns take longer to compile than most children live
+        for kind, handler in list(memory.jobs.handlers.items()):
+            memory.jobs.register(kind, partial(told, handler))
+        say(ready=True)
+        worker = memory.jobs.worker(lease_s=0.3, poll_s=0.01)
+        while True:
+            worker.run(until_idle=True)
+            time.sleep(0.01)
+
+
+def told(handler: Handler, job: Job, progress: Progress) -> None:
+    say(began=job.kind)
+    handler(job, progress)
+    say(ended=job.kind)
+
+
 if __name__ == "__main__":
-    work = {"ingest": ingest, "change": change, "maintain": maintain, "write": write, "read": read, "hold": hold}
-    work[sys.argv[1]](*sys.argv[2:])
+    kinds = {"ingest": ingest, "change": change, "maintain": maintain, "write": write, "read": read, "hold": hold}
+    kinds["work"] = work
+    kinds[sys.argv[1]](*sys.argv[2:])

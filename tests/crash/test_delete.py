@@ -13,7 +13,7 @@ import pytest
 
 from anamnos import Memory, Scope, where
 from anamnos.embed.hashing import HashingEmbedder
-from anamnos.store import sqlite
+from anamnos.store import sqlite_file
 
 Start = Callable[..., Any]
 Traces = Callable[[Path, list[str]], list[str]]
@@ -148,7 +148,7 @@ def test_a_deleted_vector_is_in_no_file_of_the_index(vault: Path) -> None:
 def test_a_long_reader_is_told_of_and_its_pages_are_cleaned_later(
     traces: Traces, vault: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "_SCRUB_S", 0.2)
+    monkeypatch.setattr(sqlite_file, "_SCRUB_S", 0.2)
     with Memory(vault, embedder="hashing") as memory:
         fill(memory)
         add_secrets(memory)

@@ -78,8 +78,8 @@ def rolled_back(current: MemCube, old: MemCube | None) -> MemCube | None:
     if old is None:
         return moved(current, State.ARCHIVED) if may_become(state, State.ARCHIVED) else None
     back = old.lifecycle.state
-    if {back, state} == {State.GENERATED, State.ACTIVATED}:
-        back = state  # a matter of use
+    if state is State.FROZEN or {back, state} == {State.GENERATED, State.ACTIVATED}:
+        back = state  # a hold is lifted by nothing but ``unfreeze``; whether it is activated is a matter of use
     if back is not state and not may_become(state, back):
         back = State.ACTIVATED if may_become(state, State.ACTIVATED) else state
     behaviour = {name: getattr(current.lifecycle, name) for name in ("uses", "last_used_at", "strength", "stability")}

@@ -48,9 +48,12 @@ def reembed(
 ) -> None:
     """Give every text that has no vector of ``info`` one, and, if ``switch``, make ``info`` the embedder in use.
 
+    Texts that have one but none of their words, from vaults older than those, are given them.
     Each batch is kept as it is done, so that a run that was stopped goes on where it was. Texts written while it
     runs are found by another round before the switch, which happens only when nothing is missing.
     """
+    if gives_tokens(embedder):
+        _add_tokens(store, embedder, info, reader, batch_size)
     total = store.count()
     done = 0
     while True:
@@ -70,3 +73,20 @@ def reembed(
         except Conflict:
             continue  # somebody wrote in between: once more
         return
+
+
+def _add_tokens(store: Store, embedder: Embedder, info: EmbedderInfo, reader: TermReader, batch_size: int) -> None:
+    """Give the texts that have a vector, but none of their words, those as well; the vector stays as it is."""
+    nobody, last = EmbedderInfo("", 0), 0  # no row has a vector of no embedder, so every text comes
+    while batch := store.without_vector(nobody, after=last, limit=batch_size):
+        last = batch[-1][0]
+        rows = np.array([row for row, _ in batch], dtype=np.int64)
+        vectors = store.vectors(rows, info)
+        lacking = [
+            place
+            for place, ((_, cube), own) in enumerate(zip(batch, store.tokens(rows, info), strict=True))
+            if not own and vectors[place].any() and reader.spans(cube.text)  # a text without such words has none
+        ]
+        if lacking:
+            _, tokens = embedded(embedder, [batch[place][1] for place in lacking], reader)
+            store.put_vectors(rows[lacking], vectors[lacking], info, tokens)

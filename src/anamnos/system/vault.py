@@ -1,6 +1,7 @@
 """The vault: the folder in which everything lives, and what belongs to it as a whole. See docs/formats/vault.md.
 
-``anamnos.db``, ``index/<embedder>/``, ``blobs/``, and, if the user wants, ``anamnos.toml``.
+``anamnos.db``, ``index/<embedder>/``, ``blobs/``, and, if the user wants, ``anamnos.toml``. An encrypted vault has
+``key.json`` and no index: that is made in memory, for vectors tell of texts.
 """
 
 from __future__ import annotations
@@ -9,14 +10,21 @@ import hashlib
 import re
 import shutil
 import uuid
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from anamnos.errors import Corrupt, InvalidInput, StoreError
+from anamnos.errors import ConfigError, Corrupt, NotFound, StoreError
 from anamnos.index.exact import ExactIndex
+from anamnos.index.exact_resident import ResidentIndex
+from anamnos.store import keys
 from anamnos.store.base import EmbedderInfo, Store
 from anamnos.store.blobs import BlobStore
+from anamnos.store.files import wipe
+from anamnos.store.keys import UserKey
 from anamnos.store.sqlite import SqliteStore
+from anamnos.store.sqlite_file import drop_leftovers, is_key_of, is_plain
+from anamnos.system.backup import BackupReport, increment, whole
 
 
 class Vault:
@@ -24,15 +32,34 @@ class Vault:
 
     folder  made if it is not there
     store   another engine than the vault's own SQLite file, if the caller brings one
+    key     what an encrypted vault is opened with; a new vault is made encrypted with it
+    read_only  it is there, and is not to be changed
     """
 
-    def __init__(self, folder: Path, *, store: Store | None = None, busy_timeout_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        store: Store | None = None,
+        busy_timeout_s: float = 60.0,
+        key: UserKey | None = None,
+        read_only: bool = False,
+    ) -> None:
         self.folder = folder
-        self.store = store or SqliteStore(folder / "anamnos.db", busy_timeout_s=busy_timeout_s)
+        self.store = store or SqliteStore(folder / "anamnos.db", busy_timeout_s=busy_timeout_s, read_only=read_only)
         self.blobs = BlobStore(folder / "blobs")
+        self.data_key: bytes | None = None  # of an encrypted vault, once it is open
+        self._own_store = store is None
+        self._busy_timeout_s = busy_timeout_s
+        self._key = key
+        self._read_only = read_only
 
     def open(self) -> Self:
-        """Open the store. Raises: StoreError and its kinds, naming what to do."""
+        """Open the store. Raises: StoreError and its kinds, naming what to do; ConfigError if a key is missing or too
+        many, AccessDenied if it is the wrong one.
+        """
+        if self._read_only and not (self.folder / "anamnos.db").exists():
+            raise NotFound(f"There is no vault in {self.folder}.", hint="Check the path.")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
@@ -45,66 +72,120 @@ class Vault:
             raise Corrupt(
                 f"{database} is empty, though this vault has been used. It was left as it is.", hint="Restore a backup."
             )
+        if self._key is not None and not self._own_store:
+            raise ConfigError("A key is given, but the store is not the vault's own: it would not be encrypted.")
+        said = self._unlock() if self._own_store else None
         self.store.open()
+        if said is not None and said.unfinished and not self._read_only:
+            with self.store.write():  # only one of those who open it does this
+                self._finish()
         return self
 
     def close(self) -> None:
         """Close the store."""
         self.store.close()
 
-    def index(self, info: EmbedderInfo) -> ExactIndex:
+    def _unlock(self) -> keys.KeyFile | None:
+        """Find out whether the vault is encrypted, and with what, and return what ``key.json`` says."""
+        database = self.folder / "anamnos.db"
+        plain, said = is_plain(database), keys.read(self.folder)
+        if plain is None and said is None and self._key is not None:  # a new vault
+            keys.write_first(self.folder, self._key)
+            said = keys.read(self.folder)
+        if plain or said is None:
+            if self._key is None:
+                return said
+            if plain:
+                raise ConfigError(
+                    f"The vault {self.folder} is not encrypted, though a key is given.",
+                    hint="Encrypt it with anamnos encrypt, or give no key.",
+                )
+            raise Corrupt(
+                f"{self.folder / keys.FILE_NAME} is missing; the vault cannot be read without it.",
+                hint="Restore it from a backup of the vault.",
+            )
+        found = keys.unwrap(self.folder, said, self._key)
+        fitting = (each for each in found.values() if plain is None or is_key_of(database, each))
+        self.data_key = next(fitting, None)
+        if self.data_key is None:
+            raise Corrupt(
+                f"{database} is damaged, or {keys.FILE_NAME} belongs to another vault. Both were left as they are.",
+                hint="Restore a backup.",
+            )
+        self.store = SqliteStore(
+            database, busy_timeout_s=self._busy_timeout_s, key=self.data_key, read_only=self._read_only
+        )
+        self.blobs = BlobStore(self.folder / "blobs", self.data_key)
+        return said
+
+    def _finish(self) -> None:
+        """Remove what is left of the form that the vault had before. While it is open, nobody can be changing that."""
+        said = keys.read(self.folder)
+        if said is None or not said.unfinished:
+            return
+        keys.drop_partials(self.folder)
+        drop_leftovers(self.folder / "anamnos.db")
+        self.blobs.drop_partials()
+        self.blobs.keep_only(self.store.blob_names())
+        if self.data_key is None:
+            (self.folder / keys.FILE_NAME).unlink(missing_ok=True)
+            return
+        for path in (self.folder / "index").rglob("*"):
+            if path.is_file():
+                wipe(path)
+        shutil.rmtree(self.folder / "index", ignore_errors=True)
+        found = keys.unwrap(self.folder, said, self._key)
+        in_use = next(wrapped for wrapped, data_key in found.items() if data_key == self.data_key)
+        keys.mark(self.folder, said, unfinished=False, only=in_use)
+
+    def index(self, info: EmbedderInfo) -> ExactIndex | ResidentIndex:
         """Return the vector index of an embedder; its folder is named after it."""
+        if self.data_key is not None:
+            return ResidentIndex(self.store, info)
         readable = re.sub(r"[^a-z0-9]+", "-", info.id.lower()).strip("-")[:40]
         name = f"{readable}-{hashlib.sha256(info.id.encode()).hexdigest()[:8]}"
         return ExactIndex(self.folder / "index" / name, self.store, info)
 
-    def drop_other_indexes(self, keep: ExactIndex) -> None:
+    def drop_other_indexes(self, keep: ExactIndex | ResidentIndex) -> None:
         """Remove the indexes of embedders that are no longer in use."""
         for folder in (self.folder / "index").glob("*"):
-            if folder.is_dir() and folder != keep.folder:
+            if folder.is_dir() and (isinstance(keep, ResidentIndex) or folder != keep.folder):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def drop_unused_blobs(self) -> None:
         """Remove the blobs that no cube refers to any more."""
-        used = self.store.blob_names()
-        for name in self.blobs.names():
-            if name not in used:
-                self.blobs.delete(name)
+        self.blobs.keep_only(self.store.blob_names())
 
     def verify_blobs(self) -> list[str]:
         """Return which blobs are missing or damaged, one sentence each."""
         problems = []
         for name in sorted(self.store.blob_names()):
-            path = self.blobs.path(name)
-            if not path.exists():
+            try:
+                self.blobs.read(name)
+            except NotFound:
                 problems.append(f"the blob {name} is missing")
-            elif hashlib.sha256(path.read_bytes()).hexdigest() != name:
+            except Corrupt:
                 problems.append(f"the blob {name} is damaged")
         return problems
 
-    def backup(self, target: Path) -> None:
+    def backup(self, target: Path, *, now: datetime, incremental: bool = False) -> BackupReport:
         """Copy the vault to a new folder while others go on; indexes are left out, they make themselves again.
 
-        Raises: InvalidInput if the folder is there and not empty.
+        incremental  the folder may be a backup of this vault: then only what differs is written. What was erased since
+                     is gone from it too
+        Raises: InvalidInput if the folder is there and not empty, or not a backup of this vault.
         """
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise InvalidInput(f"{target} is there already and is not an empty folder.", hint="Name a new folder.")
-        partial = target.with_name(f"{target.name}.partial-{uuid.uuid4().hex[:8]}")  # a stop leaves no half backup
-        try:
-            partial.mkdir(parents=True)
-            self.store.backup(str(partial / "anamnos.db"))
-            if self.blobs.folder.exists():
-                shutil.copytree(self.blobs.folder, partial / "blobs")
-            if (self.folder / "anamnos.toml").exists():
-                shutil.copy2(self.folder / "anamnos.toml", partial)
-            if target.exists():
-                target.rmdir()
-            partial.rename(target)
-        except BaseException as exc:
-            shutil.rmtree(partial, ignore_errors=True)
-            if not isinstance(exc, OSError):
-                raise
-            raise StoreError(f"The backup to {target} failed: {exc.strerror}.", hint="Free some space there.") from exc
+        vault = self.store.setting("vault")
+        if vault is None:
+            self.store.set_setting("vault", uuid.uuid4().hex)
+            vault = str(self.store.setting("vault"))
+        target = target.absolute()
+        if not incremental or not target.is_dir() or not any(target.iterdir()):
+            return whole(self.folder, target, self.store.backup, self.store.sequence, vault, now)
+        held_still = getattr(self.store, "held_still", None)
+        if held_still is None:
+            raise ConfigError("Incremental backups need the vault's own store.", hint="Back up to a new folder.")
+        return increment(self.folder, target, held_still, self.store.sequence, vault, now)
 
     def sizes(self) -> dict[str, int]:
         """Return the bytes on the disk of each part of the vault."""
