@@ -201,6 +201,26 @@ class Twins(RuleBasedStateMachine):
     def rollback_of_a_scope(self, client: int, scope: Scope, minutes: int) -> None:
         self.wrote(self.both(client, "rollback", scope, to=self.clock() - timedelta(minutes=minutes)))
 
+    @precondition(lambda self: self.known)
+    @rule(
+        client=CLIENTS,
+        verb=st.sampled_from(["merge", "unmerge", "migrate", "migrate_back"]),
+        which=st.lists(st.integers(0, 30), min_size=2, max_size=3),
+        scope=st.sampled_from(SCOPES),
+    )
+    def rearrange(self, client: int, verb: str, which: list[int], scope: Scope) -> None:
+        ids = [self.known[n % len(self.known)] for n in which]
+        more = {"role": "fact"} if verb == "migrate" else {}
+        self.wrote(self.both(client, verb, ids[0] if verb in ("unmerge", "migrate_back") else ids, scope, **more))
+
+    @rule(client=CLIENTS, scope=st.sampled_from(SCOPES), verb=st.sampled_from(["enrich", "resolve", "expire"]))
+    def tidy(self, client: int, scope: Scope, verb: str) -> None:
+        self.wrote(self.both(client, verb, scope))
+
+    @rule(client=CLIENTS, scope=st.sampled_from(SCOPES), text=TEXTS, start=st.sampled_from(["No, it is ", "Thanks, "]))
+    def correct(self, client: int, scope: Scope, text: str, start: str) -> None:
+        self.wrote(self.both(client, "correct", start + text, scope))
+
     # --- reading
 
     @rule(

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -246,6 +247,22 @@ def test_rolling_a_scope_back_shows_what_was_shown(
     assert memory.rollback(ANN, to=moment).ids == (), "it is so already"
 
 
+def test_a_hundred_random_operations_are_rolled_back(tmp_path: Path) -> None:
+    memory, clock = open_memory(tmp_path)
+    rng = Random(7)
+    for number in range(20):
+        memory.add(f"the pear {number}", ANN)
+    snapshot, moment = seen(memory), clock()
+    for _ in range(100):
+        clock.advance(seconds=1)
+        verb = rng.choice(["add", "update", "archive", "reactivate", "used", "tag"])
+        do(memory, verb, rng.randrange(30), rng.choice(["pear", "apple", "boat"]))
+    assert seen(memory) != snapshot
+    clock.advance(seconds=1)
+    memory.rollback(ANN, to=moment)
+    assert seen(memory) == snapshot
+
+
 def do(memory: Memory, verb: str, which: int, word: str, but: frozenset[str] | set[str] = frozenset()) -> None:
     cubes = [cube for cube in every(memory) if cube.id not in but]
     if verb == "add" or not cubes:
@@ -269,7 +286,8 @@ def every(memory: Memory) -> list[MemCube]:
 
 def seen(memory: Memory) -> list[object]:
     shown = memory.list(ANN, limit=None)
-    found = [hit.id for hit in memory.search("pear boat", ANN, top_k=50)]
+    hits = memory.search("pear boat", ANN, top_k=50)
+    found = sorted((-round(hit.rank_score, 3), hit.id) for hit in hits)  # of equals, the last is first
     return [
         [(cube.id, cube.content, cube.annotations, cube.policy, cube.lifecycle.importance) for cube in shown],
         found,
