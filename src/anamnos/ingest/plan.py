@@ -151,7 +151,8 @@ def _compare(cube: MemCube, key: bytes, known: CubeId | None, store: Store) -> P
     old = store.get(known) if known is not None else None
     if known is None or old is None:
         return Planned(key, cube=cube)
-    if not cube.provenance.message_ids or _said(_from_source(old, store)) == _said(cube):
+    ended = cube.time.valid_to is not None and old.time.valid_to is None  # the source says now until when it was true
+    if not cube.provenance.message_ids or (_said(_from_source(old, store)) == _said(cube) and not ended):
         return Planned(key, known=known)
     return Planned(key, cube=_edited(old, cube))
 
@@ -174,9 +175,12 @@ def _align(
 ) -> list[Planned]:
     """Compare a file with what was read from it before, passage by passage.
 
-    ``before`` is in the order of writing, which is not that of the file once something was put in between.
+    ``before`` is in the order of writing, which is not that of the file once something was put in between. What the
+    source had lost comes back only where nothing that is still there says the same.
     """
     cubes = [_cube(turn, origin, new_id(now)) for turn in turns]
+    lost = [cube for cube in before if _GONE in cube.annotations.data]
+    before = [cube for cube in before if _GONE not in cube.annotations.data]
     said = [_said(_from_source(cube, store)) for cube in before]
     matcher = difflib.SequenceMatcher(None, said, [_said(cube) for cube in cubes], autojunk=False)
     same = {block.b + i: before[block.a + i] for block in matcher.get_matching_blocks() for i in range(block.size)}
@@ -185,6 +189,8 @@ def _align(
     for cube, words in zip(before, said, strict=True):
         if cube.id not in used:
             elsewhere.setdefault(words, []).append(cube)
+    for cube in lost:
+        elsewhere.setdefault(_said(_from_source(cube, store)), []).append(cube)
     for place, cube in enumerate(cubes):
         if place not in same and (found := elsewhere.get(_said(cube))):
             same[place] = found.pop(0)
@@ -207,8 +213,8 @@ def _align(
             former = edited.get(place)
             planned.append(Planned(_free_key(cube, taken, store), cube=_edited(former, cube) if former else cube))
     for cube in before:
-        lost = cube.id not in used and cube.lifecycle.state in _CHANGEABLE
-        if lost and cube.role is Role.RESOURCE:  # a shorter chat export loses nothing
+        left_out = cube.id not in used and cube.lifecycle.state in _CHANGEABLE
+        if left_out and cube.role is Role.RESOURCE:  # a shorter chat export loses nothing
             planned.append(Planned(b"", cube=_moved(cube, State.ARCHIVED)))  # no key: another may say the same
     return planned
 
@@ -233,7 +239,8 @@ def _free_key(cube: MemCube, taken: set[bytes], store: Store) -> bytes:
 
 def _edited(old: MemCube, new: MemCube) -> MemCube:
     """Return the next version of ``old`` with what the source now says; tags and the like stay."""
-    time = replace(old.time, created_at=new.time.created_at)
+    bounds = {"valid_from": new.time.valid_from, "valid_to": new.time.valid_to}
+    time = replace(old.time, created_at=new.time.created_at, **{name: t for name, t in bounds.items() if t})
     provenance = replace(old.provenance, actor=new.provenance.actor, operator=new.provenance.operator)
     return old.next_version(content=new.content, time=time, provenance=provenance)
 
@@ -254,7 +261,7 @@ def _cube(turn: Turn, origin: Origin, cube_id: CubeId) -> MemCube:
             operator=origin.operator,
             trust=origin.trust,
         ),
-        time=Times(created_at=turn.said_at),
+        time=Times(turn.said_at, turn.valid_from, turn.valid_to),
         lifecycle=Lifecycle(importance=origin.importance),
         annotations=Annotations(tags=origin.tags, data={"source": turn.data} if turn.data else {}),
     )

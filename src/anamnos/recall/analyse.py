@@ -240,7 +240,7 @@ def analyse(
         intent=intent,
         wants_list=intent is Intent.LIST or wants_list(head),
         assistant_ref=intent is Intent.ASSISTANT_SAID,
-        windows=_windows(head, asked_at or _newest(space, scope)),
+        windows=_windows(head, asked_at or newest(space, scope)),
     )
 
 
@@ -308,7 +308,7 @@ def _dates(text: str) -> tuple[tuple[int, ...], tuple[tuple[int | None, int, int
     return tuple(dict.fromkeys(months)), tuple(dict.fromkeys(days))
 
 
-def _newest(space: SpaceIndex, scope: Scope) -> datetime | None:
+def newest(space: SpaceIndex, scope: Scope) -> datetime | None:
     """Return when the newest memory of a scope was said; None if no time is known."""
     said = space.created[space.in_scope(scope)]
     latest = int(said.max()) if len(said) else np.iinfo(np.int64).min

@@ -54,6 +54,7 @@ def pack(
     hits: Sequence[Hit],
     neighbours: Callable[[Hit], Sequence[MemCube]],
     before: Callable[[MemCube], MemCube | None] = lambda cube: None,
+    mark: Callable[[MemCube], str] = lambda cube: "",
     *,
     token_budget: int,
     evidence: str,
@@ -68,12 +69,13 @@ def pack(
 
     neighbours  gives the memories next to a hit
     before      gives the version that said something else before, or None; not asked for passages of documents
+    mark        gives what a reader must know before the words of a memory, such as that nobody vouches for them; ""
     evidence    the sentence that answers best
 
     The budget is kept whatever ``count_tokens`` makes of a whole and its parts: what is returned was counted whole.
     Each line is counted once, and a whole some dozens of times at most, so the work grows as the number of hits.
     """
-    page = _Page([hit.cube for hit in hits[:_COMPARED]])
+    page = _Page([hit.cube for hit in hits[:_COMPARED]], mark)
     counted = functools.cache(count_tokens)
     near = functools.cache(lambda number: tuple(neighbours(hits[number])))
     past = functools.cache(lambda number: before(hits[number].cube))
@@ -126,7 +128,7 @@ def pack(
     else:
         chosen = choose(within(-1))
     if not chosen and hits:  # what is said of repetitions may be what was too long
-        page = _Page([hits[0].cube])
+        page = _Page([hits[0].cube], mark)
         alone = [_Line(hits[0].cube)]
         chosen = alone if page.tokens(alone, count_tokens) <= token_budget else []
     ordered = page.cubes(chosen)
@@ -143,7 +145,8 @@ def pack(
 class _Page:
     """How lines look on the page, given the best of the memories that may stand on it."""
 
-    def __init__(self, cubes: Sequence[MemCube]) -> None:
+    def __init__(self, cubes: Sequence[MemCube], mark: Callable[[MemCube], str]) -> None:
+        self._mark = mark
         self.repeated = repeats(cubes)
         self._superseded = superseded(cubes)
         self._again: dict[CubeId, list[MemCube]] = {}
@@ -182,6 +185,8 @@ class _Page:
             return f"  [superseded on {_day(line.earlier.time.superseded_at)}: {line.earlier.text}]"
         speaker = f"{cube.provenance.actor}: " if cube.provenance.actor else ""
         text = f"[{numbers.get(cube.id, 0)}] {speaker}{cube.text}"
+        if mark := self._mark(cube):  # on one line, so that its words cannot look like a line of another memory
+            text = f"[{numbers.get(cube.id, 0)}] {mark} {speaker}{' '.join(cube.text.split())}"
         days = {_day(again.time.created_at): None for again in self._again.get(cube.id, ()) if again.time.created_at}
         if also := [day for day in days if day != _day(cube.time.created_at)][:_ALSO]:
             text += f" (also on {', '.join(also)})"

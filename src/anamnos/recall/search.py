@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,10 +14,12 @@ from anamnos.cube import CubeId, MemCube, Scope
 from anamnos.embed.base import Embedder, gives_tokens
 from anamnos.errors import ConfigError
 from anamnos.index.base import VectorIndex
+from anamnos.index.cache import Cache
 from anamnos.index.space import SpaceIndex
 from anamnos.index.terms import TermReader
 from anamnos.index.tokens import content
-from anamnos.recall.analyse import Cue, analyse
+from anamnos.recall.analyse import Cue, analyse, newest
+from anamnos.recall.analyse_llm import LlmAnalyser
 from anamnos.recall.calibrate import Labelled
 from anamnos.recall.channels.base import CueTokens, Search
 from anamnos.recall.confidence import confidence
@@ -27,6 +28,7 @@ from anamnos.recall.recipe import Recipe
 from anamnos.store.base import EmbedderInfo, Store
 from anamnos.types import ChannelScore, Filter, Hit, Hits, Vector, names_derived, names_state
 
+_SpaceKey = tuple[str, str | None, bool, datetime | None, bool | None]
 _MAX_DOCS = 2_000_000  # documents kept in memory, about 200 bytes each; the least recently used space goes first
 
 
@@ -45,17 +47,27 @@ class Explanation:
 
 
 class Recaller:
-    """Searches one store. Thread-safe."""
+    """Searches one store. Thread-safe.
+
+    analyser  reads each cue once more, after the rules
+    """
 
     def __init__(
-        self, store: Store, vectors: VectorIndex, embedder: Embedder, reader: TermReader, recipe: Recipe
+        self,
+        store: Store,
+        vectors: VectorIndex,
+        embedder: Embedder,
+        reader: TermReader,
+        recipe: Recipe,
+        analyser: LlmAnalyser | None = None,
     ) -> None:
         self.store = store
         self.vectors = vectors
         self.embedder = embedder
         self.reader = reader
         self.recipe = recipe
-        self._spaces: OrderedDict[tuple[object, ...], SpaceIndex] = OrderedDict()
+        self.analyser = analyser
+        self._spaces: Cache[_SpaceKey, SpaceIndex] = Cache(_MAX_DOCS, "lru", len)
         self._lock = threading.Lock()
 
     def search(
@@ -101,7 +113,9 @@ class Recaller:
     def cue(self, text: str, space: SpaceIndex, scope: Scope, asked_at: datetime | None = None) -> Cue:
         """Return what a question asks for, as understood in a scope."""
         with space.lock:
-            return analyse(text, space, scope, self.reader, asked_at=asked_at)
+            cue = analyse(text, space, scope, self.reader, asked_at=asked_at)
+            now = asked_at or newest(space, scope)
+        return cue if self.analyser is None else self.analyser.refine(cue, now)
 
     def labelled(self, text: str, scope: Scope, answers: Sequence[CubeId]) -> Labelled | None:
         """Return a question with a known answer as the channels see it; None if no answer is in the scope."""
@@ -186,11 +200,9 @@ class Recaller:
             space = SpaceIndex(self.store, scope, all_states=all_states, as_of=as_of, derived=derived)
         with self._lock:
             for past in [k for k in spaces if as_of is not None and k[3] not in (None, as_of)]:
-                del spaces[past]
-            space = spaces.setdefault(key, space)
-            spaces.move_to_end(key)
-            while len(spaces) > 1 and sum(map(len, spaces.values())) > _MAX_DOCS:
-                spaces.popitem(last=False)
+                spaces.drop(past)
+            space = spaces.get(key) or space  # another thread may have been faster
+            spaces.put(key, space)
         space.catch_up()
         return space
 

@@ -1,19 +1,25 @@
-"""What the rules read in a question: intent, lists, names, quotes and times."""
+"""What is read in a question, by rules or by a model: intent, lists, names, quotes and times."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from anamnos import Memory, Scope
+from anamnos.errors import ConfigError, ProviderError
 from anamnos.index.space import SpaceIndex
 from anamnos.index.terms import TermReader
+from anamnos.llm.base import Ledger, Message, Schema, misfit
 from anamnos.recall.analyse import Cue, Intent, analyse, intent_of
+from anamnos.recall.analyse_llm import LlmAnalyser
 from anamnos.testing import FakeEmbedder, ReferenceStore
 
 ANN = Scope(user="ann")
@@ -214,3 +220,84 @@ def test_any_text_can_be_read_and_gives_the_same_twice(text: str) -> None:
 def test_nothing_to_read() -> None:
     cue = read("")
     assert (cue.entities, cue.quoted, cue.windows, cue.intent, cue.wants_list) == ((), (), (), Intent.LOOKUP, False)
+
+
+# --- read by a language model
+
+
+class Scripted:
+    """A model that reads every question in the same way, or fails."""
+
+    id = "scripted"
+
+    def __init__(self, **reading: Any) -> None:
+        self.reading = {"intent": "lookup", "several": False, "entities": [], "start": None, "end": None} | reading
+        self.usage = Ledger()
+        self.asked: list[str] = []
+        self.fails = False
+
+    def ask(self, messages: Sequence[Message], schema: Schema, *, step: str) -> dict[str, Any]:
+        self.asked.append(messages[-1].content)
+        assert step == "analyse"
+        assert misfit(schema, self.reading) == ""
+        if self.fails:
+            raise ProviderError("It is down.")
+        return dict(self.reading)
+
+
+MAY = {"start": "2024-05-01T00:00:00Z", "end": "2024-05-08T00:00:00Z"}
+
+
+def test_a_model_reads_what_the_rules_cannot() -> None:
+    cue = read("Wann war Tove in der ersten Maiwoche bei Emil?")
+    assert (cue.intent, cue.asks_when, cue.windows) == (Intent.LOOKUP, False, ())
+    model = Scripted(intent="temporal", several=True, entities=["Tove", "Emil", "Bo"], **MAY)
+    found = LlmAnalyser(model).refine(cue, ASKED_AT)
+    assert (found.intent, found.asks_when, found.wants_list) == (Intent.TEMPORAL, True, True)
+    assert found.entities == ("Tove", "Emil")  # Bo is not in the question
+    assert window(found) == ("2024-05-01", "2024-05-08")
+    assert model.asked == [f"Asked at: 2024-05-15T12:00:00Z\nQuestion: {cue.text}"]
+
+
+def test_what_a_model_says_of_times_must_be_possible() -> None:
+    cue = read("What did we eat on 3 May 2024?")
+    impossible = (
+        {"start": "2024-05-08T00:00:00Z", "end": "2024-05-01T00:00:00Z"},
+        {"start": "2024-06-01T00:00:00Z", "end": "2024-06-02T00:00:00Z"},  # after it was asked
+        {"start": "in May", "end": "in June"},
+        {"start": "2024-05-01T00:00:00Z"},
+    )
+    for times in impossible:
+        assert LlmAnalyser(Scripted(**times)).refine(cue, ASKED_AT).windows == cue.windows
+    assert LlmAnalyser(Scripted(**MAY)).refine(cue, None).windows == cue.windows
+
+
+def test_a_model_that_fails_leaves_what_the_rules_read() -> None:
+    model = Scripted(intent="count")
+    analyser, cue = LlmAnalyser(model), read("When did Ann leave?")
+    model.fails = True
+    assert analyser.refine(cue, ASKED_AT) == cue
+    model.fails = False
+    assert analyser.refine(cue, ASKED_AT) == replace(cue, intent=Intent.COUNT)
+
+
+def test_the_setting_lets_a_model_read_each_question_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Scripted(intent="temporal", **MAY)
+    monkeypatch.setattr("anamnos.memory.core.resolve_llm", lambda settings: model)
+    with Memory(tmp_path, embedder=FakeEmbedder(), analyser="llm", recipe="zsum-v3") as memory:
+        memory.add("Wir waren am See.", ANN, created_at=datetime(2024, 5, 3, tzinfo=UTC))
+        found = memory.explain("Wo waren wir Anfang Mai?", ANN, asked_at=ASKED_AT)
+        assert window(found.cue) == ("2024-05-01", "2024-05-08")
+        assert found.cue.asks_when
+        memory.search("Wo waren wir Anfang Mai?", ANN, asked_at=ASKED_AT)
+        assert len(model.asked) == 1
+        memory.search("Wo waren wir Anfang Mai?", ANN)  # asked at another time
+        assert len(model.asked) == 2
+
+
+def test_the_analyser_is_checked_when_the_vault_is_opened(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="analyser cannot be 'magic'"):
+        Memory(tmp_path / "a", embedder=FakeEmbedder(), analyser="magic")
+    with pytest.raises(ConfigError, match="analyser is llm, but there is no language model"):
+        Memory(tmp_path / "b", embedder=FakeEmbedder(), analyser="llm")
+    assert not (tmp_path / "b").exists()

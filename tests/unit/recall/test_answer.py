@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from math import exp
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from anamnos import Memory, Scope
 from anamnos.llm.base import Ledger, Message, Schema
 from anamnos.recall.answer.base import NOT_IN_MEMORY, Kind
-from anamnos.recall.answer.extract import written
+from anamnos.recall.answer.extract import confidence, written
+from anamnos.recall.evidence import Sentence
 from anamnos.times import find_times
 
 ANN = Scope(user="ann")
@@ -66,6 +68,17 @@ def test_what_was_never_said_is_not_in_memory(memory: Memory) -> None:
     assert answer.kind == Kind.NONE
     assert not answer.citations
     assert memory.ask("anything", Scope(user="bob")).not_in_memory
+
+
+def test_an_answer_is_as_sure_as_its_search_and_its_sentences(memory: Memory) -> None:
+    cue = memory._recaller.cue("What is the cat named?", memory._recaller.space(ANN), ANN)
+    cube = memory.list(ANN)[0]
+    said = [Sentence(cube.text, cube, 0, 0.5, 1.0, 0.0)]  # similarity .5, coverage 1; share 1, for nobody is named
+    odds = exp(-4.4 + 3.7 * 0.5 + 1.7 + 2.7)
+    assert confidence(cue, said, 0.5) == pytest.approx(odds / (1 + odds))
+    assert confidence(cue, said, 0.75) == pytest.approx(3 * odds / (1 + 3 * odds))
+    assert confidence(cue, said, 0.0) == confidence(cue, [], 0.5) == 0.0
+    assert 0.999 < confidence(cue, said, 1.0) <= 1.0
 
 
 def test_a_question_asked_back_is_no_answer(memory: Memory) -> None:
@@ -140,7 +153,7 @@ def test_a_model_answers_only_with_what_it_can_cite(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reply: dict[str, object], kind: Kind, text: str
 ) -> None:
     model = Scripted(reply)
-    monkeypatch.setattr("anamnos.memory.resolve_llm", lambda settings: model)
+    monkeypatch.setattr("anamnos.memory.core.resolve_llm", lambda settings: model)
     with Memory(tmp_path, embedder="hashing") as memory:
         memory.add([{"role": "user", "name": "Ann", "content": "My cat is named Tom."}], ANN)
         answer = memory.ask("What is the cat of Ann named?", ANN)

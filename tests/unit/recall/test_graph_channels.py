@@ -1,4 +1,4 @@
-"""Channels beyond words and meaning, by hand: walks, activation, completed patterns, grains, second hops."""
+"""Channels beyond words and meaning, by hand: walks, activation, patterns, grains, second hops, facts as keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from anamnos import Memory, Scope
+from anamnos.cube import MemCube, Provenance, Role
+from anamnos.ingest.plan import Planned
 from anamnos.recall.channels.base import Channel
+from anamnos.recall.channels.facts import FactsChannel
 from anamnos.recall.channels.granularity import GranularityChannel
 from anamnos.recall.channels.graph import GraphChannel
 from anamnos.recall.channels.hopfield import HopfieldChannel
@@ -186,3 +189,58 @@ def test_the_recipe_for_passages_finds_both(memory: Memory, tmp_path: Path) -> N
     memory._recaller.recipe = RECIPES["passages-v1"]
     hits = memory.search("Where was the director of The Grey Heron born?", ANN, top_k=2)
     assert {str(hit.content).splitlines()[0] for hit in hits} == {"The Grey Heron", "Ilse Maurer"}
+
+
+# --- facts as further keys
+
+
+def derive(memory: Memory, text: str, *sources: str) -> str:
+    """Remember what follows from turns, as ``enrich`` does, and return its id."""
+    turns = {cube.content: cube for cube in memory.list(ANN)}
+    cube = MemCube(
+        id=memory._new_id(memory._clock()),
+        content=text,
+        scope=turns[sources[0]].scope,
+        role=Role.FACT,
+        provenance=Provenance(derived_from=tuple(turns[source].id for source in sources)),
+    )
+    (cube_id,) = memory._write(memory._ops([Planned(text.encode()[:16].ljust(16), cube=cube)])).ids
+    return cube_id
+
+
+def test_a_turn_scores_as_the_best_of_its_words_and_its_facts(memory: Memory) -> None:
+    tell(memory, "north", "south")
+    facts = FactsChannel("meaning")
+    assert raw(memory, "east", facts) == pytest.approx({"north": 0, "south": 0}, abs=1e-3)
+    derive(memory, "lies northeast", "north")
+    assert raw(memory, "east", facts) == pytest.approx({"north": 0.8, "south": 0}, abs=1e-3)
+    assert memory.search("east", ANN)[0].reason == "what follows from it is close in meaning (0.80)"
+    assert raw(memory, "north", facts)["north"] == pytest.approx(1, abs=1e-3)  # its own words are closer
+    east = derive(memory, "east", "south", "north")
+    assert raw(memory, "east", facts) == pytest.approx({"north": 1, "south": 1}, abs=1e-3)
+    memory.delete(east, ANN)
+    assert raw(memory, "east", facts) == pytest.approx({"north": 0.8, "south": 0}, abs=1e-3)
+    turn = next(cube for cube in memory.list(ANN) if cube.content == "north")
+    memory.update(turn.id, ANN, content="moved north")  # in its new version it has the same facts
+    assert raw(memory, "east", facts)["moved north"] == pytest.approx(0.8, abs=1e-3)
+    memory.delete(turn.id, ANN)  # and they go with it
+    assert raw(memory, "east", facts) == pytest.approx({"south": 0}, abs=1e-3)
+
+
+def test_words_of_a_fact_lead_to_its_turn(memory: Memory) -> None:
+    tell(memory, "north", "south")
+    derive(memory, "a heron nests here", "south")
+    found = raw(memory, "heron", FactsChannel("words"))
+    assert found["south"] > found["north"] == 0
+
+
+def test_facts_of_another_session_do_not_count(memory: Memory) -> None:
+    tell(memory, "north", session="a")
+    tell(memory, "south", session="b")
+    for text, turn in (("lies east of the heron", "north"), ("a heron, a heron", "south")):
+        derive(memory, text, turn)
+    memory._recaller.recipe = Recipe("t", "t", (WeightedChannel(FactsChannel("words"), 1.0),))
+    (alone,) = memory.search("heron", Scope(user="ann", session="a"))
+    memory.delete([c.id for c in memory.list(Scope(user="ann", session="b"))], ANN)
+    (after,) = memory.search("heron", Scope(user="ann", session="a"))
+    assert alone.channels["facts.words"].raw == after.channels["facts.words"].raw > 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import log
 from pathlib import Path
 
+import apsw
 import numpy as np
 import pytest
 
@@ -84,6 +85,45 @@ def test_close_words_are_given_as_a_reason(memory: Memory) -> None:
 def test_the_session_of_a_search_is_a_wall_for_late_channels_too(memory: Memory) -> None:
     memory.add([{"role": "user", "content": "a ship", "id": "x"}], Scope(user="ann", session="other"))
     assert [hit.content for hit in memory.search("boat", Scope(user="ann", session="other"))] == ["a ship"]
+
+
+class CountingFake(TokenFake):
+    """Knows which texts it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def embed_tokens(self, texts: Sequence[str]) -> tuple[Vectors, list[Tokens]]:
+        self.texts += texts
+        return super().embed_tokens(texts)
+
+
+@pytest.mark.parametrize(
+    "mend", [Memory.rebuild_index, lambda memory: memory.reembed(memory.embedder)], ids=["rebuild_index", "reembed"]
+)
+def test_a_vault_from_before_there_were_vectors_of_words_is_given_them(
+    tmp_path: Path, mend: Callable[[Memory], None]
+) -> None:
+    with Memory(tmp_path, embedder=TokenFake()) as memory:
+        memory.add([{"role": "user", "content": text, "id": text} for text in [*CHAT, "is it of the"]], ANN)
+        before = raw(memory, "boat", "late.turn")
+        vectors = memory.vault.store.vectors(np.arange(1, 7), memory._info)
+    with apsw.Connection(str(tmp_path / "anamnos.db")) as db:
+        db.execute("DELETE FROM tokens")
+    db.close()
+    with Memory(tmp_path, embedder=CountingFake()) as memory:
+        assert raw(memory, "boat", "late.turn") == [0, 0, 0, 0, 0]
+        mend(memory)
+        assert raw(memory, "boat", "late.turn") == before
+        assert memory.verify() == []
+        np.testing.assert_array_equal(memory.vault.store.vectors(np.arange(1, 7), memory._info), vectors)
+        told = memory.embedder.texts  # type: ignore[attr-defined]
+        assert set(CHAT) <= set(told)
+        assert "is it of the" not in told  # none of its words counts
+        del told[:]
+        mend(memory)
+        assert told == []
 
 
 def test_without_vectors_of_words_another_recipe_takes_over(memory: Memory, tmp_path: Path) -> None:

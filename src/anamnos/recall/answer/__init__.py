@@ -20,18 +20,21 @@ def answer(
     context: PackedContext,
     llm: LanguageModel | None = None,
     *,
+    of_hits: float,
     asked_at: datetime | None = None,
 ) -> Answer:
     """Return the language model's answer if there is one and it holds, else the rules'.
 
     ranked   of ``ranked_sentences``, best first
     context  what the citations refer to, and all that the model reads
+    of_hits  how sure the search was: ``Hits.confidence``
     """
+    sure = confidence(cue, ranked, of_hits)
     if llm is not None and context.text:
-        worded = generate(cue.text, context, llm, confidence=confidence(cue, ranked), asked_at=asked_at)
+        worded = generate(cue.text, context, llm, confidence=sure, asked_at=asked_at)
         if worded is not None:
             return worded
-    return extract(cue, ranked, context)
+    return extract(cue, ranked, context, sure)
 
 
 __all__ = ["Answer", "answer"]

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     COUNT = "count"  # a number that was said, or how many things were found
     LIST = "list"  # several things, one after the other
     YES_NO = "yes_no"
+    VALUE = "value"  # what holds now of something, from facts
     GENERATED = "generated"  # worded by a language model
     NONE = "none"  # nothing to answer with
 
@@ -33,7 +34,8 @@ class Answer:
     text           the answer; ``NOT_IN_MEMORY`` if there is none
     citations      number in ``context.text`` -> the memory that the answer rests on; numbers that the context has no
                    room for go on after its last
-    confidence     in [0, 1]: how likely it is that the memories answer the question at all
+    confidence     in [0, 1]: how likely it is that the memories answer the question at all, as ``Hits.confidence``,
+                   with the sentences read as well
     not_in_memory  whether the memories do not answer it
     context        all the evidence, as for a prompt
     """
