@@ -4,7 +4,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite(
-    "anamnos.testing.store_contract", "anamnos.testing.embedder_contract", "anamnos.testing.index_contract"
+    "anamnos.testing.store_contract",
+    "anamnos.testing.embedder_contract",
+    "anamnos.testing.index_contract",
+    "anamnos.testing.jobs_contract",
 )
 
 from anamnos.cube import IdSource  # noqa: E402

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,17 @@ class Settings:
     llm_model        its name there
     llm_api_key      for it
     extract          what to find in turns as they are written: ``off``, ``rules`` or ``llm``
+    analyser         what reads questions: ``rules`` (English), or ``llm``, after the rules and in any language
+    background       when slow work (``extract``) is done: ``off``: in the call; ``on``: by a thread of this process;
+                     ``worker``: by ``anamnos worker``
+    audit            what is entered: ``writes``, ``all`` (reads as well) or ``off``; refusals with either of the first
+    sensitivity      ``on``: label e-mail addresses, phone and card numbers, keys … as they are written; ``off``
+    trust            ``capped``: what is not trusted does not get the first places; ``off``: trust plays no part
+    working          ``on``: keep a working memory per scope as searches come; ``off``
     recipe           how to recall; see ``anamnos.recipes``
     reranker         folder of a cross-encoder (``model.onnx``, ``tokenizer.json``) that reads the best hits once more
+    key_file         file with the key of an encrypted vault: 32 bytes, raw, in hex or in base64
+    passphrase       instead of a key file; never in the vault's own ``anamnos.toml``
     max_text_chars   longest text of one memory
     busy_timeout_s   how long a write waits for other writers
     batch_size       memories embedded and written at a time when many come at once
@@ -46,8 +55,16 @@ class Settings:
     llm_model: str = ""
     llm_api_key: str = ""
     extract: str = "off"
+    analyser: str = "rules"
+    background: str = "off"
+    audit: str = "writes"
+    sensitivity: str = "on"
+    trust: str = "capped"
+    working: str = "off"
     recipe: str = "zsum-v3"
     reranker: str = ""
+    key_file: str = ""
+    passphrase: str = field(default="", repr=False)
     max_text_chars: int = 1_000_000
     busy_timeout_s: float = 60.0
     batch_size: int = 256
@@ -68,8 +85,14 @@ def load_settings(
     settings = Settings()
     from_env = {name: environ[PREFIX + name.upper()] for name in names if environ.get(PREFIX + name.upper())}
     given = {name: value for name, value in (explicit or {}).items() if value is not None}
+    from_file = _from_file(vault / FILE_NAME)
+    if from_file.get("passphrase"):
+        raise ConfigError(
+            f"{vault / FILE_NAME} holds the passphrase, beside what it protects.",
+            hint="Take it out of there, and set ANAMNOS_PASSPHRASE or key_file.",
+        )
     for source, values in (
-        (str(vault / FILE_NAME), _from_file(vault / FILE_NAME)),
+        (str(vault / FILE_NAME), from_file),
         ("the environment", from_env),
     ):
         settings = replace(settings, **{name: _convert(name, value, source) for name, value in values.items()})

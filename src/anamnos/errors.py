@@ -48,6 +48,18 @@ class IllegalTransition(InvalidInput):
     http_status = 409
 
 
+class BadSignature(InvalidInput):
+    """A bundle is not signed, not rightly, or not by whom it should be."""
+
+    code = "bad_signature"
+
+
+class UnknownPrincipal(InvalidInput):
+    """A principal was named that is not registered in the vault."""
+
+    code = "unknown_principal"
+
+
 class NotFound(AnamnosError):
     """There is no such thing in the named scope."""
 
@@ -62,6 +74,8 @@ class AccessDenied(AnamnosError):
     code = "access_denied"
     exit_code = 4
     http_status = 403
+    verb: str = ""  # what was refused, and of which memory, for the audit
+    cube_id: str | None = None
 
 
 class Conflict(AnamnosError):

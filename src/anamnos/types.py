@@ -17,8 +17,10 @@ from anamnos.cube import (
     CubeId,
     MemCube,
     Role,
+    Scope,
     State,
     Substrate,
+    Visibility,
     check_id,
     check_name,
     check_text,
@@ -40,9 +42,12 @@ SEARCHED_STATES = (State.GENERATED, State.ACTIVATED, State.FROZEN)
 class Field(StrEnum):
     """What a filter may ask about."""
 
+    ID = "id"
     ROLE = "role"
     STATE = "state"
     SUBSTRATE = "substrate"
+    TENANT = "tenant"
+    OWNER = "owner"
     AGENT = "agent"
     SESSION = "session"
     ACTOR = "actor"
@@ -52,8 +57,13 @@ class Field(StrEnum):
     TEXT = "text"
     CREATED_AT = "created_at"
     RECORDED_AT = "recorded_at"
+    EXPIRES_AT = "expires_at"
     IMPORTANCE = "importance"
     TRUST = "trust"
+    VISIBILITY = "visibility"
+    READER = "reader"
+    WRITER = "writer"
+    SENSITIVITY = "sensitivity"
 
 
 class Comparison(StrEnum):
@@ -68,7 +78,8 @@ class Comparison(StrEnum):
     CONTAINS = "contains"
 
 
-_TIMES = (Field.CREATED_AT, Field.RECORDED_AT)
+_TIMES = (Field.CREATED_AT, Field.RECORDED_AT, Field.EXPIRES_AT)
+_IDS = (Field.ID, Field.DERIVED_FROM)
 _NUMBERS = (Field.IMPORTANCE, Field.TRUST)
 _ORDER = (Comparison.LT, Comparison.LE, Comparison.GT, Comparison.GE)
 _HOLDS: dict[Comparison, Callable[[Any, Any], bool]] = {
@@ -78,7 +89,12 @@ _HOLDS: dict[Comparison, Callable[[Any, Any], bool]] = {
     Comparison.GT: operator.gt,
     Comparison.GE: operator.ge,
 }
-_CHOICES = {Field.ROLE: Role, Field.STATE: State, Field.SUBSTRATE: Substrate}
+_CHOICES = {
+    Field.ROLE: Role,
+    Field.STATE: State,
+    Field.SUBSTRATE: Substrate,
+    Field.VISIBILITY: Visibility,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +150,7 @@ class Where:
             if not check_text(name, value).strip():
                 raise InvalidInput(f"The {name} is empty.")
             return value
-        if self.field is Field.DERIVED_FROM:
+        if self.field in _IDS:
             return check_id(f"The {name}", value)
         return check_name(name, value)
 
@@ -219,6 +235,28 @@ def filter_from_dict(data: Any) -> Filter:
     )
 
 
+def filter_to_dict(tree: Filter) -> dict[str, Any]:
+    """Return a filter as a JSON tree; ``filter_from_dict`` gives back an equal one."""
+    if isinstance(tree, And | Or):
+        return {"and" if isinstance(tree, And) else "or": [filter_to_dict(part) for part in tree.parts]}
+    if isinstance(tree, Not):
+        return {"not": filter_to_dict(tree.part)}
+    values = tree.value if tree.op is Comparison.IN else (tree.value,)
+    plain = [to_iso(v) if isinstance(v, datetime) else str(v) if isinstance(v, str) else v for v in values]
+    return {"field": str(tree.field), "op": str(tree.op), "value": plain if tree.op is Comparison.IN else plain[0]}
+
+
+TRUSTED = 0.6
+"""Memories with less trust are not believed: see ``anamnos.system.governance.trust``."""
+
+
+def owner_of(scope: Scope) -> str | None:
+    """Return the principal whose memory a scope is: ``user:ann``; of its agent where it names no user."""
+    if scope.user is not None:
+        return f"user:{scope.user}"
+    return None if scope.agent is None else f"agent:{scope.agent}"
+
+
 def names_state(tree: Filter | None) -> bool:
     """Return whether a filter asks about states itself, so that the default states do not apply."""
     if tree is None:
@@ -259,24 +297,34 @@ def matches(tree: Filter, cube: MemCube) -> bool:
         return not matches(tree.part, cube)
     if tree.field is Field.TEXT:
         return isinstance(cube.content, str) and fold(tree.value) in fold(cube.content)
+    several: dict[Field, tuple[Any, ...]] = {
+        Field.TAG: cube.annotations.tags,
+        Field.DERIVED_FROM: cube.provenance.derived_from,
+        Field.READER: cube.policy.readers,
+        Field.WRITER: cube.policy.writers,
+        Field.SENSITIVITY: cube.policy.sensitivity,
+    }
     have: tuple[Any, ...]
-    if tree.field is Field.TAG:
-        have = cube.annotations.tags
-    elif tree.field is Field.DERIVED_FROM:
-        have = cube.provenance.derived_from
+    if tree.field in several:
+        have = several[tree.field]
     else:
         one = {
+            Field.ID: cube.id,
             Field.ROLE: cube.role,
             Field.STATE: cube.lifecycle.state,
             Field.SUBSTRATE: cube.substrate,
+            Field.TENANT: cube.scope.tenant,
+            Field.OWNER: owner_of(cube.scope),
             Field.AGENT: cube.scope.agent,
             Field.SESSION: cube.scope.session,
             Field.ACTOR: cube.provenance.actor,
             Field.SOURCE: cube.provenance.source,
             Field.CREATED_AT: cube.time.created_at,
             Field.RECORDED_AT: cube.time.recorded_at,
+            Field.EXPIRES_AT: cube.lifecycle.expires_at,
             Field.IMPORTANCE: cube.lifecycle.importance,
             Field.TRUST: cube.provenance.trust,
+            Field.VISIBILITY: cube.policy.visibility,
         }[tree.field]
         have = () if one is None else (one,)
     if tree.op is Comparison.IN:

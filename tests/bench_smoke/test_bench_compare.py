@@ -95,7 +95,7 @@ def test_two_systems_really_run(locomo_data: Path, tmp_path: Path) -> None:
         assert system["recall"]["all"]["recall_frac@25"] == 1.0  # there are six turns
         assert 0 < system["search"]["embedding_share"] < 1
         assert system["disk_bytes_per_memory"] > 0
-    assert len(list((tmp_path / "plots").glob("compare-*.svg"))) == 3
+    assert len(list((tmp_path / "plots").glob("compare-*.svg"))) == 4
 
 
 def test_the_command_names_what_is_missing(locomo_data: Path, tmp_path: Path) -> None:

@@ -197,6 +197,7 @@ def _ablated(
         for done, talk in enumerate(talks, start=1):
             progress(f"{name}: ingest", done, len(talks))
             memory.ingest(talk.path, talk.scope)
+            memory.enrich(talk.scope)  # for the channels of facts; plain searches pass them over
         whole = _recalls(memory, whole_recipe, talks)
         rows = []
         for done, change in enumerate(changes, start=1):

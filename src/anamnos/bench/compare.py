@@ -24,6 +24,7 @@ from anamnos.cube import to_iso
 from anamnos.errors import InvalidInput
 from anamnos.ingest.readers.files import read_json
 from anamnos.ingest.readers.locomo import conversations, questions, read_conversation
+from anamnos.llm.base import estimate_tokens
 
 OURS = "anamnos"
 DEPTHS = (5, 10, 25)
@@ -57,8 +58,8 @@ def run_compare(
     rounds  how often all are run, in turns; speeds are medians over them, recall is that of the last
 
     ``recall`` has, per group of questions, n and recall_frac at 5, 10 and 25; ``curve`` that of all questions at
-    1, 2 … 25; ``anamnos_ahead`` per depth by how much Anamnos is better on all questions, and the 95 % interval of it
-    over conversations (null if there is but one).
+    1, 2 … 25, and ``tokens`` how long, on average, so many turns are; ``anamnos_ahead`` per depth by how much better
+    Anamnos is on all questions, and the 95 % interval of it over conversations (null if there is but one).
     Raises: ConfigError if an environment is not set up; InvalidInput for an unknown peer, none, or other data.
     """
     start, around = time.perf_counter(), surroundings()
@@ -80,6 +81,7 @@ def run_compare(
                 own = {**request, "folder": folder}
                 runs[name].append(run_child(command, own, progress, environment=own_code()))
     turns = sum(len(case["turns"]) for case in cases)
+    lengths = {turn["id"]: estimate_tokens(turn["text"]) for case in cases for turn in case["turns"]}
     ours = _recalls(runs[OURS][-1]["ranked"], asked)
     result: dict[str, Any] = {
         "benchmark": "compare",
@@ -94,7 +96,7 @@ def run_compare(
         "embedder": {"id": runs[OURS][0]["embedder"]},
         "top_k": _TOP_K,
         "rounds": rounds,
-        "systems": {name: _figures(found, asked, ours, turns) for name, found in runs.items()},
+        "systems": {name: _figures(found, asked, ours, turns, lengths) for name, found in runs.items()},
     }
     result["machine"]["load_average_at_end"] = load_average()
     result["seconds"] = round(time.perf_counter() - start, 1)
@@ -135,9 +137,15 @@ def _recalls(ranked: Mapping[str, Sequence[str]], asked: Sequence[_Asked]) -> ND
 
 
 def _figures(
-    runs: Sequence[Mapping[str, Any]], asked: Sequence[_Asked], ours: NDArray[np.float64], turns: int
+    runs: Sequence[Mapping[str, Any]],
+    asked: Sequence[_Asked],
+    ours: NDArray[np.float64],
+    turns: int,
+    lengths: Mapping[str, int],
 ) -> dict[str, Any]:
     last = runs[-1]
+    found = (last["ranked"][question.id] for question in asked)
+    tokens = [np.cumsum([lengths[name] for name in ranked] + [0] * (_TOP_K - len(ranked))) for ranked in found]
     recall = _recalls(last["ranked"], asked)
     categories = np.array([question.category for question in asked])
     groups = {"all": categories > 0} | {f"cat{number}": categories == number for number in sorted({*categories})}
@@ -146,6 +154,7 @@ def _figures(
         "notes": last["notes"],
         "recall": {name: _means(recall[chosen]) for name, chosen in groups.items()},
         "curve": [round(float(mean), 4) for mean in recall.mean(axis=0)],
+        "tokens": [round(float(mean), 1) for mean in np.mean(tokens, axis=0)],
         "add": _middle([run["add"] for run in runs]) if last["add"] else None,
         "bulk": _middle([run["bulk"] for run in runs]) if "bulk" in last else None,
         "search": _middle([run["search"] for run in runs]),

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from anamnos.bench.report_compare import SECTIONS
+from anamnos.bench.report_consolidate import consolidate_section
 from anamnos.bench.report_parts import footer as _footer
 from anamnos.bench.report_parts import interval as _interval
 from anamnos.bench.report_parts import latency as _latency
 from anamnos.bench.report_parts import table as _table
+from anamnos.bench.report_poisoning import poisoning_section
 from anamnos.config import Settings
 
 _PAGE = """# Benchmarks
@@ -301,6 +303,8 @@ _SECTIONS: dict[str, Callable[[Result], str]] = {
     "install": _install,
     "sort": _sort,
     "versus": _versus,
+    "poisoning": poisoning_section,
+    "consolidate": lambda result: consolidate_section(result, _limits(result)),
     **SECTIONS,
 }
 

@@ -64,6 +64,7 @@ def compare_section(result: Result) -> str:
                 ("system", "search", "of it embedding", "adds", "add, p95", "adds in bulk", "disk, bytes/memory"), speed
             ),
             table(("system", "how it was set", "versions"), how),
+            *(f"![{name}]({path})" for name, path in result.get("charts", {}).items()),
             footer(result),
         ]
     )
@@ -120,11 +121,14 @@ SECTIONS: dict[str, Callable[[Result], str]] = {"compare": compare_section, "abl
 
 
 def compare_charts(result: Result) -> dict[str, str]:
-    """Return charts by name: recall against depth, search latency and disk; eight systems at most, the first ones."""
+    """Return charts by name: recall against depth, length, latency and disk; eight systems at most, the first ones."""
     systems = dict(list(result["systems"].items())[:MAX_SERIES])
     curves: dict[str, list[Point]] = {
         name: [(float(k), float(recall)) for k, recall in enumerate(found["curve"], start=1)]
         for name, found in systems.items()
+    }
+    long: dict[str, list[Point]] = {
+        name: list(zip(found["tokens"], found["curve"], strict=True)) for name, found in systems.items()
     }
     quick = {name: [(found["search"]["p50_ms"], _at_10(found))] for name, found in systems.items()}
     small = {
@@ -137,6 +141,9 @@ def compare_charts(result: Result) -> dict[str, str]:
     return {
         "compare-depth": line_chart(
             curves, title=f"LoCoMo: recall by depth{some}", x_label="turns looked at (k)", y_label="recall_frac"
+        ),
+        "compare-tokens": line_chart(
+            long, title=f"LoCoMo: recall by length{some}", x_label="tokens of these turns", y_label="recall_frac"
         ),
         "compare-latency": line_chart(
             quick, title=f"LoCoMo: recall and time{some}", x_label="search, median ms", y_label=at_10, log_x=True

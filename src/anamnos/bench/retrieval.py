@@ -27,7 +27,8 @@ from anamnos.bench.timing import Durations, Progress, TimedEmbedder, quiet, sign
 from anamnos.cube import Scope, to_iso
 from anamnos.embed.base import Embedder
 from anamnos.errors import InvalidInput
-from anamnos.memory import MAX_TOP_K, Memory
+from anamnos.memory import Memory
+from anamnos.memory.searching import MAX_TOP_K
 from anamnos.types import Hit
 
 TIMED_TOP_K = 10

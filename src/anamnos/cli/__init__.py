@@ -16,11 +16,20 @@ history        ``{"versions": [MemCube.to_dict()]}``, oldest first
 stats          ``Memory.stats()``
 export         ``{"file", "versions"}``
 backup         ``{"folder", "memories"}``
+encrypt        ``{"vault", "encrypted", "key"}``, decrypt and rotate-key too; ``key`` is file, passphrase or null
 verify         ``{"ok", "problems"}``
 rebuild-index  ``{"memories"}``
 reembed        ``{"memories", "embedder": {"id", "dim"}}``
 doctor         ``{"ok", "checks": [{"name", "status", "detail"}]}``; ``status`` is ok, warn or fail
 config show    ``{"settings": [{"name", "value", "source"}]}``
+jobs list      ``{"jobs": [Job.to_dict()], "counts": [{"kind", "state", "jobs"}], "recurring": [{"kind", "scope",
+               "every_s"}], "paused": [kind]}``; in ``paused`` ``*`` stands for all
+jobs show      ``Job.to_dict()``; add too, and retry and cancel of one job; of several ``{"jobs": […]}``
+jobs pause     ``{"paused"}``; resume too
+jobs clean     ``{"removed"}``
+worker         ``{"begun", "waiting", "running", "dead"}``: jobs begun by it, and left in the queue
+top            ``{"at", "jobs": {state: number}, "running", "dead", "paused", "working": [{"scope", "memories": [id]}],
+               "hot": [{"id", "uses"}], "stats": Memory.stats()}``
 setup          ``{"packages": {name: version or null}, "model": path or null}``
 =============  ====================================================================================================
 

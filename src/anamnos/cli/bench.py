@@ -20,6 +20,7 @@ from anamnos.cli.bench_common import (
     report_option,
 )
 from anamnos.cli.bench_compare import COMMANDS as COMPARE_COMMANDS
+from anamnos.cli.bench_consolidate import consolidate
 from anamnos.cli.bench_sets import COMMANDS as SET_COMMANDS
 
 
@@ -107,6 +108,28 @@ def speed(memories: int, searches: int, embedder: str, as_json: bool, report: Pa
 
 
 @bench.command()
+@click.option("--data", required=True, type=FILE, help="A LoCoMo file; not part of this project.")
+@click.option(
+    "--limit-conversations", default=2, show_default=True, type=click.IntRange(min=1), help="Take the first so many."
+)
+@embedder_option
+@model_dir_option
+@as_json_option
+@report_option
+def poisoning(
+    data: Path, limit_conversations: int, embedder: str, model_dir: Path | None, as_json: bool, report: Path | None
+) -> None:
+    """Plant false memories, and see how many reach the first places."""
+    from anamnos.bench.poisoning import run_poisoning
+    from anamnos.embed import resolve_embedder
+
+    with progress_bars() as progress:
+        found = resolve_embedder(embedder, model_dir=model_folder(model_dir))
+        result = run_poisoning(data, found, limit_conversations=limit_conversations, progress=progress)
+    finish(result, as_json, report)
+
+
+@bench.command()
 @as_json_option
 @report_option
 def install(as_json: bool, report: Path | None) -> None:
@@ -118,5 +141,5 @@ def install(as_json: bool, report: Path | None) -> None:
     finish(result, as_json, report)
 
 
-for command in (answers, *COMPARE_COMMANDS, *SET_COMMANDS):
+for command in (answers, consolidate, *COMPARE_COMMANDS, *SET_COMMANDS):
     bench.add_command(command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -35,7 +36,7 @@ from anamnos.errors import InvalidInput
 @click.option("--rounds", default=2, show_default=True, type=click.IntRange(min=1), help="Times all are run.")
 @click.option("--embedder", default="minilm", show_default=True, help="Given to all.")
 @model_dir_option
-@click.option("--plot", type=FOLDER, help="Write charts into this folder.")
+@click.option("--plot", type=FOLDER, help="Write charts into this folder; the report shows them.")
 @as_json_option
 @report_option
 def compare(
@@ -65,8 +66,11 @@ def compare(
             progress=progress,
         )
     if plot is not None:
+        result["charts"] = {}
         for name, svg in compare_charts(result).items():
             write_chart(plot / f"{name}.svg", svg)
+            if report is not None:
+                result["charts"][name] = os.path.relpath(plot / f"{name}.svg", report.parent).replace(os.sep, "/")
     finish(result, as_json, report)
 
 

@@ -62,8 +62,13 @@ def _run(
     as_json: bool,
     report: Path | None,
     plot: Path | None,
+    more: Callable[..., dict[str, Any]] | None = None,
     **options: Any,
 ) -> None:
+    """Run a benchmark of retrieval and show it.
+
+    more  (data set as asked, embedder, progress) -> levels that the search does not give
+    """
     from anamnos.bench.plots import recall_chart, write_chart
     from anamnos.bench.retrieval import run_retrieval
     from anamnos.embed import resolve_embedder
@@ -71,6 +76,8 @@ def _run(
     with progress_bars() as progress:
         found = resolve_embedder(embedder, model_dir=model_folder(model_dir))
         result = run_retrieval(data_set, found, progress=progress, **options)
+        if more is not None and options["system"] == "anamnos":
+            result["levels"] |= more(data_set, found, progress, options["limit"])
     if plot is not None:
         write_chart(plot, recall_chart(result))
     finish(result, as_json, report)
@@ -192,9 +199,9 @@ def personamem(data: Path, **options: Any) -> None:
 @_retrieval
 def twins(twin: str, seed: int, **options: Any) -> None:
     """Measure on made-up data in the shape of the public sets."""
-    from anamnos.bench.sets.twins import TWINS
+    from anamnos.bench.sets.twins import TWINS, more_of
 
-    _run(TWINS[twin](seed), **options)
+    _run(TWINS[twin](seed), more=more_of(twin), **options)
 
 
 @click.command()

@@ -70,7 +70,7 @@ def setting_rows(target: Target) -> list[dict[str, Any]]:
         elif setting.name in in_file:
             source = str(target.folder / FILE_NAME)
         value = getattr(settings, setting.name)
-        if setting.name.endswith("_key") and value:
+        if setting.name.endswith(("_key", "passphrase")) and value:
             value = _HIDDEN
         rows.append({"name": setting.name, "value": masked(value), "source": source})
     return rows

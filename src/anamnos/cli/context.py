@@ -63,11 +63,11 @@ class Target:
             return None
         return Scope(tenant=self.tenant, **{part: name or None for part, name in named.items()})
 
-    def open(self, *, create: bool = False, embedder: str | None = None) -> Memory:
+    def open(self, *, create: bool = False, embedder: str | None = None, **settings: Any) -> Memory:
         """Open the vault.
 
         create    make it if it is not there; else a wrong path would look like an empty memory
-        embedder  goes before what the user said
+        embedder  goes before what the user said, as do ``settings``
         Raises: NotFound if it is not there and not to be made.
         """
         if not create and not (self.folder / "anamnos.db").exists():
@@ -77,7 +77,7 @@ class Target:
             )
         from anamnos.memory import Memory
 
-        return Memory(self.folder, embedder=embedder or self.embedder)
+        return Memory(self.folder, embedder=embedder or self.embedder, **settings)
 
 
 def command(name: str, *, scope: bool = True, embedder: bool = True) -> Callable[[Callable[..., None]], click.Command]:

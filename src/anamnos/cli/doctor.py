@@ -65,6 +65,7 @@ def _installation() -> Iterator[Check]:
     yield Check("anamnos", OK, __version__)
     yield Check("python", OK, f"{platform.python_version()} ({sys.executable})")
     found = {name: package_version(name) for name in _PACKAGES}
+    found["apsw"] = apsw.apsw_version()  # which may be installed as apsw-sqlite3mc
     missing = [name for name, number in found.items() if number is None]
     detail = f"missing: {', '.join(missing)}" if missing else ", ".join(f"{n} {v}" for n, v in found.items())
     yield Check("packages", FAIL if missing else OK, detail)
@@ -105,6 +106,10 @@ def _vault(target: Target) -> Iterator[Check]:
     if not path.exists():
         yield Check("database", WARN, "no memories yet; the first anamnos add makes them")
         return
+    if (target.folder / "key.json").exists():
+        yield Check("encryption", OK, "on")
+        yield from _opened(target)
+        return
     try:
         schema = _schema(path)
     except apsw.Error as exc:
@@ -116,6 +121,10 @@ def _vault(target: Target) -> Iterator[Check]:
         yield Check("schema", FAIL if newer else WARN, f"{schema}, this version has {SCHEMA_VERSION}: {advice}")
         return
     yield Check("schema", OK, str(schema))
+    yield from _opened(target)
+
+
+def _opened(target: Target) -> Iterator[Check]:
     try:
         with target.open() as memory:
             for look in (_embedder, _counts, _index, _agreement):

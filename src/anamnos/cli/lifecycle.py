@@ -7,6 +7,7 @@ from collections.abc import Callable
 import click
 from rich.text import Text
 
+from anamnos.cli.consolidate import show
 from anamnos.cli.context import Target, command, moment, must_be_interactive, print_json
 from anamnos.cli.render import console
 from anamnos.cube import Scope
@@ -92,6 +93,7 @@ def advise(target: Target) -> None:
 
 
 lifecycle.add_command(advise)
+lifecycle.add_command(show)
 
 
 @command("rollback")

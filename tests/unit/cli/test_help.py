@@ -61,16 +61,31 @@ def test_help_lists_every_command_by_section(anamnos: Cli) -> None:
 
 def test_every_command_is_in_one_section() -> None:
     assert len(COMMANDS) == len(set(COMMANDS))
-    wanted = (
-        "add ingest enrich search explain ask list get history update delete lifecycle export import backup verify"
-    )
+    wanted = "add ingest enrich search explain ask list get history update delete lifecycle export import backup verify"
     assert set(COMMANDS) == {
         *wanted.split(),
+        "bundle",
+        "restore",
         "rebuild-index",
         "reembed",
         "stats",
         "calibrate",
+        "consolidate",
+        "resolve",
+        "correct",
+        "merge",
+        "unmerge",
         "doctor",
+        "encrypt",
+        "decrypt",
+        "rotate-key",
+        "jobs",
+        "worker",
+        "top",
+        "expire",
+        "forget-person",
+        "policy",
+        "audit",
         "setup",
         "config",
         "completion",
@@ -128,4 +143,4 @@ def test_completion_scripts(anamnos: Cli, shell: str) -> None:
 
 def test_completion_offers_commands_with_their_help() -> None:
     offered = {item.value: item.help for item in cli.shell_complete(click.Context(cli), "re")}
-    assert offered == {name: cli.lazy[name].help for name in ("rebuild-index", "reembed")}
+    assert offered == {name: cli.lazy[name].help for name in ("resolve", "restore", "rebuild-index", "reembed")}

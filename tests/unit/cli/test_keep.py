@@ -38,7 +38,9 @@ def test_import_of_something_else(anamnos: Cli, tmp_path: Path) -> None:
 
 def test_backup(filled: Cli, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    assert filled.json("backup", str(copy)) == {"folder": str(copy), "memories": 2}
+    report = filled.json("backup", str(copy))
+    assert (report["folder"], report["memories"]) == (str(copy), 2)
+    assert report["written_bytes"] == report["size_bytes"] > 0
     assert filled.json("list", "--vault", str(copy)) == filled.json("list")
     assert "not an empty folder" in filled.run("backup", str(copy), code=2).stderr
 
