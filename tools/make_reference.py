@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
+import apsw
 import click
 
 import anamnos.cli
 from anamnos import errors
 from anamnos.cli.main import cli
 from anamnos.config import PREFIX, Settings
-from anamnos.store.migrations.m0001_initial import SCHEMA
+from anamnos.store.migrations import MIGRATIONS
 
 DOCS = Path(__file__).parent.parent / "docs"
 WIDTH = 100
@@ -105,7 +106,14 @@ def error_table() -> str:
 
 
 def schema() -> str:
-    return f"```sql\n{SCHEMA.strip()}\n```"
+    """Return what a new vault has, without the tables that FTS5 makes for itself."""
+    db = apsw.Connection(":memory:")
+    for step in MIGRATIONS:
+        step(db)
+    own = "sql IS NOT NULL AND name NOT GLOB 'trigrams_*'"
+    statements = [sql for (sql,) in db.execute(f"SELECT sql FROM sqlite_schema WHERE {own} ORDER BY rowid")]
+    text = "".join(f"{'' if 'INDEX' in sql.split('(')[0] else chr(10)}{sql};{chr(10)}" for sql in statements)
+    return f"```sql\n{text.strip()}\n```"
 
 
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
