@@ -13,6 +13,7 @@ import os
 import shutil
 import threading
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +45,7 @@ def capacity_for(rows: int) -> int:
     return max(_FIRST_ROWS, 1 << (rows - 1).bit_length())
 
 
-class Exact:
+class Exact(ABC):
     """What an exact index does with its vectors, wherever it holds them.
 
     store  where the vectors come from
@@ -55,16 +56,17 @@ class Exact:
         self.store = store
         self.info = info
 
+    @abstractmethod
     def catch_up(self) -> int:
-        raise NotImplementedError
+        """Bring the vectors to the store's present sequence number, and return it."""
 
+    @abstractmethod
     def _held(self, rows: int) -> NDArray[np.float32]:
         """Return the vectors: an array of at least ``rows`` rows, or of as many as there are."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _reopened(self) -> int:
         """Forget what was looked at before, and return how many rows there are."""
-        raise NotImplementedError
 
     def similarities(self, query: Vector, rows: Rows) -> NDArray[np.float32]:
         query = np.ascontiguousarray(query, dtype=np.float32)
