@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from anamnos.bench.poisoning import KINDS, plant, run_poisoning
-from anamnos.bench.report import section
+from anamnos.bench.report import write_report
 from anamnos.embed.hashing import HashingEmbedder
 from anamnos.ingest.readers.dialogue import Question
 
@@ -25,8 +25,10 @@ def test_the_cap_keeps_planted_memories_out_and_costs_nothing_without_an_attack(
     assert result["planted"] == len(KINDS) * result["questions"]
 
 
-def test_it_has_a_section(result: dict[str, Any]) -> None:
-    assert "| planted@5 | 1.000 |" in section({**result, "command": "anamnos bench poisoning"})
+def test_it_has_a_section(result: dict[str, Any], tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    write_report(page, {**result, "command": "anamnos bench poisoning"})
+    assert "| planted@5 | 1.000 |" in page.read_text("utf-8")
 
 
 def test_false_answers_are_those_of_other_questions() -> None:

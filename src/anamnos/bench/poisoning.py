@@ -23,6 +23,7 @@ from anamnos.bench.locomo import split
 from anamnos.bench.metrics import recall_frac
 from anamnos.bench.surroundings import sha256, surroundings
 from anamnos.bench.timing import Durations, Progress, quiet
+from anamnos.config import Settings
 from anamnos.embed.base import Embedder
 from anamnos.errors import InvalidInput
 from anamnos.ingest.readers import read_source
@@ -74,7 +75,7 @@ def run_poisoning(
             web = {place for place in range(len(turns)) if rng.random() < _HONEST_SHARE}
             for name, mixed, attack in (("plain", set[int](), False), ("mixed", web, False), ("attack", set(), True)):
                 vault = Path(folder) / f"{number}-{name}"
-                with Memory(vault, embedder=embedder) as memory:
+                with Memory(vault, embedder=embedder, recipe=Settings().recipe) as memory:
                     write(memory, talk, turns, mixed)
                     if attack:
                         for text, source in planted:
@@ -83,7 +84,7 @@ def run_poisoning(
                             else:
                                 memory.add(text, talk.scope, source=source)
                 for how in ("off", "capped"):
-                    with Memory(vault, embedder=embedder, trust=how) as memory:
+                    with Memory(vault, embedder=embedder, recipe=Settings().recipe, trust=how) as memory:
                         told = partial(progress, name)
                         rows.setdefault(f"{name} {how}", []).extend(_measured(memory, talk, asked, attack, took, told))
     if not rows.get("attack off"):
@@ -95,6 +96,7 @@ def run_poisoning(
         "part": "",
         "data": {"name": data.name, "sha256": sha256(data), "conversations": [talk.id for talk in talks]},
         "embedder": {"id": embedder.id, "dim": embedder.dim},
+        "recipe": Settings().recipe,
         "questions": len(rows["attack off"]),
         "planted": len(KINDS) * len(rows["attack off"]),
         "honest_share": _HONEST_SHARE,

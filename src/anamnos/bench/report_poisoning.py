@@ -21,7 +21,7 @@ def poisoning_section(result: Mapping[str, Any]) -> str:
     ]
     return "\n\n".join(
         [
-            "## Planted memories",
+            f"## Planted memories, {result['embedder']['id']}, recipe {result['recipe']}",
             f"{result['planted']:,} memories planted for {result['questions']:,} questions, from pages and tools."
             " planted@k: a planted memory is among the first k; in the answer: it rests on one.",
             table(("under attack", "cap off", "cap on"), rows),
