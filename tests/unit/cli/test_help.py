@@ -66,6 +66,8 @@ def test_every_command_is_in_one_section() -> None:
         *wanted.split(),
         "bundle",
         "restore",
+        "mount",
+        "quota",
         "rebuild-index",
         "reembed",
         "stats",
