@@ -75,7 +75,8 @@ def command_line() -> str:
             next(arguments, None)
         elif word != "--json" and not word.startswith(tuple(f"{name}=" for name in _OUTPUTS)):
             before, equals, path = word.rpartition("=")  # --data=FILE, --peer NAME=FOLDER
-            words.append(f"{before}{equals}{Path(path).name}" if Path(path).is_absolute() else word)
+            elsewhere = Path(path).is_absolute() or ".." in Path(path).parts
+            words.append(f"{before}{equals}{Path(path).name}" if elsewhere else word)
     if words[:1] != ["bench"]:
         words.insert(0, "bench")
     return shlex.join(["anamnos", *words])
