@@ -41,7 +41,7 @@ def add(target: Target, name: str, folder: Path, of_user: str | None, of_agent: 
     if target.as_json:
         print_json({**asdict(made), "scope": made.scope.to_dict()})
     else:
-        console().print(f"mounted {made.name}: {made.folder}", markup=False)
+        console().print(f"mounted {made.name}: {made.folder}", markup=False, soft_wrap=True)
 
 
 @command("list", scope=False, embedder=False)
@@ -59,7 +59,9 @@ def list_(target: Target) -> None:
         return
     for each in found:
         into = "for all" if each.into is None else "for one scope"
-        console().print(f"{each.name}  {each.scope} of {each.folder}, {into}, weight {each.weight:g}", markup=False)
+        console().print(
+            f"{each.name}  {each.scope} of {each.folder}, {into}, weight {each.weight:g}", markup=False, soft_wrap=True
+        )
     if not found:
         console().print("nothing is mounted")
 
