@@ -226,7 +226,8 @@ class Searching(Core):
         value = self._current(question, scope, filter, asked_at, as_of, context.hits)
         if value is None:
             return self._answered(found)
-        told = cited(context, [cube for i in value.sources if (cube := self.vault.store.get(i)) is not None])
+        there = [source for source in value.sources if self.vault.store.get(source) is not None]
+        told = cited(context, [self._get(source, scope, as_of=as_of) for source in there])
         return self._answered(Answer(value.words, told, value.confidence, AnswerKind.VALUE, False, context))
 
     def _evidence(

@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from anamnos.cube import CubeId, MemCube, Role, State, Substrate, to_iso
 from anamnos.errors import Conflict, MissingExtra
 
-OPERATOR = "migrate/1"
 DATA_KEY = "migrate"
 
 HOT_USES_PER_DAY, HOT_MAX_TOKENS, HOT_STABLE = 3.0, 2_000, timedelta(hours=1)

@@ -147,6 +147,20 @@ def test_as_of_answers_with_what_was_known_then(memory: Memory) -> None:
     assert memory.ask(question, ANN, as_of=then).text == "Tas"
 
 
+def test_as_of_cites_the_words_of_then(memory: Memory) -> None:
+    turn = say(memory, "The home town of Ren is Tas.", 1)
+    then = memory._clock()
+    memory._clock.advance(days=30)  # type: ignore[attr-defined]
+    memory.update(turn, ANN, content="The home town of Ren is Mil.")
+    for enriched in (False, True):
+        if enriched:
+            memory.enrich(ANN)
+        found = memory.ask("What is the home town of Ren?", ANN, as_of=then)
+        assert "Mil" not in found.text
+        assert [cube.text for cube in found.citations.values()] == ["The home town of Ren is Tas."]
+        assert memory.ask("What is the home town of Ren?", ANN).text == "Mil"
+
+
 def test_a_thing_with_several_values_is_not_answered_with_one(memory: Memory) -> None:
     say(memory, "My dog is Rex.", 1)
     say(memory, "My dog is Bella.", 5)
