@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from anamnos.cube import Scope
     from anamnos.memory import Memory
+    from anamnos.types import Receipt
 
 WHOSE = "Whose memory"
 EVERYWHERE = "Everywhere"
@@ -198,6 +199,21 @@ def print_json(document: Any) -> None:
     """Print one JSON document to standard output."""
     encoding = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "")
     click.echo(json.dumps(document, ensure_ascii=encoding != "utf8", indent=2))
+
+
+def print_receipt(as_json: bool, receipt: Receipt) -> None:
+    """Print what became of each memory that a verb was to change."""
+    if as_json:
+        print_json(receipt.to_dict())
+        return
+    from rich.text import Text
+
+    from anamnos.cli.render import console
+
+    for cube_id, outcome in zip(receipt.ids, receipt.outcomes, strict=True):
+        console().print(Text(outcome, style="dim" if outcome == "unchanged" else "green"), Text(cube_id))
+    if not receipt.ids:
+        console().print(Text("Nothing had to change.", style="dim"))
 
 
 def is_interactive() -> bool:

@@ -8,10 +8,10 @@ from typing import Any
 import click
 from rich.text import Text
 
-from anamnos.cli.context import Target, command, moment, must_be_interactive, print_json
+from anamnos.cli.context import Target, command, moment, must_be_interactive, print_json, print_receipt
 from anamnos.cli.render import console, safe, table
 from anamnos.errors import InvalidInput
-from anamnos.types import Receipt, filter_from_dict, filter_to_dict
+from anamnos.types import filter_from_dict, filter_to_dict
 
 
 @click.group("policy")
@@ -93,7 +93,7 @@ def share(target: Target, cube_ids: tuple[str, ...], to: str, rights: tuple[str,
     """
     with target.open() as memory:
         receipt = memory.share(cube_ids, target.scope(), to=to, rights=rights, until=moment("--until", until))
-    _print(target, receipt)
+    print_receipt(target.as_json, receipt)
 
 
 @command("unshare")
@@ -107,7 +107,7 @@ def unshare(target: Target, cube_ids: tuple[str, ...], to: str | None) -> None:
       anamnos policy unshare 01890a5d-ac96-774b-bcce-b302099a8057 --user ann
     """
     with target.open() as memory:
-        _print(target, memory.unshare(cube_ids, target.scope(), to=to))
+        print_receipt(target.as_json, memory.unshare(cube_ids, target.scope(), to=to))
 
 
 @command("rules", scope=False)
@@ -155,7 +155,7 @@ def expire(target: Target, everything: bool) -> None:
     if not everything and scope is None:
         raise InvalidInput("Nobody is named whose memory this is about.", hint="Say --user NAME, or --all.")
     with target.open() as memory:
-        _print(target, memory.expire(None if everything else scope))
+        print_receipt(target.as_json, memory.expire(None if everything else scope))
 
 
 @command("forget-person", scope=False)
@@ -215,13 +215,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return ", ".join(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _print(target: Target, receipt: Receipt) -> None:
-    if target.as_json:
-        print_json(receipt.to_dict())
-        return
-    for cube_id, outcome in zip(receipt.ids, receipt.outcomes, strict=True):
-        console().print(Text(outcome, style="dim" if outcome == "unchanged" else "green"), Text(cube_id))
-    if not receipt.ids:
-        console().print(Text("Nothing had to change.", style="dim"))

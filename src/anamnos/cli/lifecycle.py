@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import click
 from rich.text import Text
 
 from anamnos.cli.consolidate import show
-from anamnos.cli.context import Target, command, moment, must_be_interactive, print_json
+from anamnos.cli.context import Target, command, moment, must_be_interactive, print_json, print_receipt
 from anamnos.cli.render import console
 from anamnos.cube import Scope
 from anamnos.errors import InvalidInput
@@ -31,7 +32,7 @@ def _verb(name: str, help: str, verb: Verb) -> None:
     @click.argument("cube_ids", nargs=-1, required=True, metavar="ID...")
     def run(target: Target, cube_ids: tuple[str, ...]) -> None:
         with target.open() as memory:
-            _print(target, verb(memory, cube_ids, target.scope()))
+            print_receipt(target.as_json, verb(memory, cube_ids, target.scope()))
 
     run.help = f"{help}\n\n\b\nExample:\n  anamnos lifecycle {name} 01890a5d-ac96-774b-bcce-b302099a8057 --user ann"
     lifecycle.add_command(run)
@@ -63,11 +64,14 @@ def migrate(target: Target, cube_ids: tuple[str, ...], to: str, role: str | None
     scope = target.scope()
     with target.open() as memory:
         if back:
-            for cube_id in cube_ids:
-                _print(target, memory.migrate_back(cube_id, scope))
+            parts = [memory.migrate_back(cube_id, scope) for cube_id in cube_ids]
+            ids = tuple(i for part in parts for i in part.ids)
+            print_receipt(
+                target.as_json, replace(parts[-1], ids=ids, outcomes=tuple(o for p in parts for o in p.outcomes))
+            )
             return
         words = {} if text is None else {cube_ids[0]: text}
-        _print(target, memory.migrate(cube_ids, scope, to=to, role=role, words=words))
+        print_receipt(target.as_json, memory.migrate(cube_ids, scope, to=to, role=role, words=words))
 
 
 lifecycle.add_command(migrate)
@@ -117,17 +121,7 @@ def rollback(target: Target, cube_id: str | None, version: int | None, to: str |
         must_be_interactive(yes)
         click.confirm(f"Roll back every memory in the scope {scope}?", abort=True, err=True)
     with target.open() as memory:
-        _print(target, memory.rollback(scope, id=cube_id, version=version, to=moment("--to", to)))
+        print_receipt(target.as_json, memory.rollback(scope, id=cube_id, version=version, to=moment("--to", to)))
 
 
 lifecycle.add_command(rollback)
-
-
-def _print(target: Target, receipt: Receipt) -> None:
-    if target.as_json:
-        print_json(receipt.to_dict())
-        return
-    for cube_id, outcome in zip(receipt.ids, receipt.outcomes, strict=True):
-        console().print(Text(outcome, style="green" if outcome == "updated" else "dim"), Text(cube_id))
-    if not receipt.ids:
-        console().print(Text("Nothing had to change.", style="dim"))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from anamnos.cli.context import Target, command, joined, moment, print_json
+from anamnos.cli.context import Target, command, joined, moment, print_json, print_receipt
 from anamnos.cli.progress import progress_bar
 from anamnos.cli.render import console
-from anamnos.types import Receipt
 
 
 @command("resolve")
@@ -54,7 +53,7 @@ def correct(target: Target, text: tuple[str, ...], ids: tuple[str, ...], at: str
     """
     scope, words = target.scope(), joined(text, "text")
     with target.open() as memory:
-        _print(target, memory.correct(words, scope, ids=ids, at=moment("--at", at)))
+        print_receipt(target.as_json, memory.correct(words, scope, ids=ids, at=moment("--at", at)))
 
 
 @command("merge")
@@ -69,7 +68,7 @@ def merge(target: Target, cube_ids: tuple[str, ...]) -> None:
       anamnos merge 01890a5d-ac96-774b-bcce-b302099a8057 01890a5d-ac96-774b-bcce-b302099a8058 --user ann
     """
     with target.open() as memory:
-        _print(target, memory.merge(cube_ids, target.scope()))
+        print_receipt(target.as_json, memory.merge(cube_ids, target.scope()))
 
 
 @command("unmerge")
@@ -82,14 +81,4 @@ def unmerge(target: Target, cube_id: str) -> None:
       anamnos unmerge 01890a5d-ac96-774b-bcce-b302099a8057 --user ann
     """
     with target.open() as memory:
-        _print(target, memory.unmerge(cube_id, target.scope()))
-
-
-def _print(target: Target, receipt: Receipt) -> None:
-    if target.as_json:
-        print_json(receipt.to_dict())
-        return
-    for cube_id, outcome in zip(receipt.ids, receipt.outcomes, strict=True):
-        console().print(Text(outcome, style="green"), Text(cube_id))
-    if not receipt.ids:
-        console().print(Text("Nothing had to change.", style="dim"))
+        print_receipt(target.as_json, memory.unmerge(cube_id, target.scope()))
