@@ -24,6 +24,11 @@ FILE_NAME = "anamnos.toml"
 class Settings:
     """What can be set. Each name is an argument, ``ANAMNOS_<NAME>`` in the environment, a key in ``anamnos.toml``.
 
+    store            empty: the vault's own SQLite file; else the address of a server, ``postgresql://…``
+    index            ``auto``, ``exact``, ``spann``, ``lsh``, ``pgvector`` or ``milvus``; ``auto``: exact, and spann
+                     above the size from which that is faster
+    index_url        address of the engine of ``pgvector`` or ``milvus``; empty: the store's own server
+    index_memory_mb  how much memory the lists of ``spann`` may take; what is over stays on the disk
     embedder         ``auto``, ``minilm``, ``minilm-int8``, ``hashing``, ``openai:<model>@<url>``, ``st:<folder>``;
                      ``auto`` is the one that the vault remembers, else minilm if it is installed, else hashing
     model_dir        folder of the embedder's model; empty: the installed package
@@ -48,6 +53,10 @@ class Settings:
     batch_size       memories embedded and written at a time when many come at once
     """
 
+    store: str = ""
+    index: str = "auto"
+    index_url: str = ""
+    index_memory_mb: int = 1_024
     embedder: str = "auto"
     model_dir: str = ""
     embedder_api_key: str = ""

@@ -5,6 +5,8 @@ Laws (``anamnos.testing.VectorIndexContract`` checks them):
  2. After it, a row has the store's vector, an erased row has none, and no byte of an erased vector is left.
  3. ``similarities`` are cosines in [-1, 1] of unit vectors, 0 for a row without a vector.
  4. A killed process, a torn file or two processes at once never make it wrong for good: it notices, or catches up.
+ 5. ``search`` gives rows of those asked for only, with their exact cosines. An approximate index may miss some of the
+    nearest, never a row that was erased or retired, and never any where the rows asked for are few.
 """
 
 from __future__ import annotations
@@ -21,6 +23,10 @@ from anamnos.types import Vector
 class VectorIndex(Protocol):
     """Finds rows of the store by the vectors of the embedder in use."""
 
+    @property
+    def scans(self) -> float:
+        """Up to how many rows comparing them all by ``similarities`` is the way to search; above it, ``search`` is."""
+
     def catch_up(self) -> int:
         """Apply what changed in the store since last time, and return the sequence number now reached."""
 
@@ -32,6 +38,9 @@ class VectorIndex(Protocol):
 
     def search(self, query: Vector, top_k: int, rows: Rows) -> tuple[Rows, NDArray[np.float32]]:
         """Return the ``top_k`` of ``rows`` nearest to ``query``, best first, ties by row, and their cosines."""
+
+    def maintain(self) -> bool:
+        """Do what may wait for an idle moment, such as building or sweeping; return whether there was any."""
 
     def rebuild(self) -> None:
         """Make the index again from the store alone."""

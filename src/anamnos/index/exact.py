@@ -9,6 +9,7 @@ docs/formats/exact-index.md.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import threading
@@ -55,6 +56,13 @@ class Exact(ABC):
     def __init__(self, store: Store, info: EmbedderInfo) -> None:
         self.store = store
         self.info = info
+
+    @property
+    def scans(self) -> float:
+        return math.inf
+
+    def maintain(self) -> bool:
+        return False
 
     @abstractmethod
     def catch_up(self) -> int:
