@@ -150,7 +150,7 @@ class ExactIndex(Exact):
         newest = self.store.sequence()
         if newest == self._applied and self._generation and self._path().parent.exists():
             return newest  # without that folder, another process has made the index anew
-        with self._mutex, self._errors(), self._locked():
+        with self._mutex, self.errors(), self.locked():
             self._join()
             while changes := self.store.changes(self._applied, limit=_READ_ROWS):
                 touched = sorted({change.row for change in changes if change.kind != "retired"})
@@ -165,7 +165,7 @@ class ExactIndex(Exact):
         return self._applied
 
     def rebuild(self) -> None:
-        with self._mutex, self._errors(), self._locked():
+        with self._mutex, self.errors(), self.locked():
             self._start_generation()
             self.catch_up()
             self._sync()
@@ -173,7 +173,7 @@ class ExactIndex(Exact):
     def close(self) -> None:
         with self._mutex:
             if self._unsynced:
-                with self._errors(), self._locked():
+                with self.errors(), self.locked():
                     if self._state().get("generation") == self._generation:
                         self._sync()
             self._map = self._map[:0]
@@ -253,13 +253,15 @@ class ExactIndex(Exact):
                 file.write(np.ascontiguousarray(vectors[start:stop], dtype="<f4").tobytes())
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from writing the files."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock:
             yield
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def errors(self) -> Iterator[None]:
+        """Turn what the file system says into StoreError."""
         try:
             yield
         except OSError as exc:

@@ -271,16 +271,21 @@ class SpaceIndex:
         ends = docs[np.append(~together, True)] if len(docs) else docs
         self._last_of_group = dict(zip(self.group[ends].tolist(), ends.tolist(), strict=True))
 
-    def window_norm(self, vectors: VectorIndex) -> NDArray[np.float32]:
-        """Return |e(t) + e(t-1)/2 + e(t+1)/2| per document, over its neighbours: (n,) float32, never 0."""
-        stale = np.flatnonzero((self._window_norm == 0) & self.alive)
+    def window_norm(self, vectors: VectorIndex, docs: Docs) -> NDArray[np.float32]:
+        """Return |e(t) + e(t-1)/2 + e(t+1)/2| per document, over its neighbours: (n,) float32, never 0.
+
+        docs  for which it is wanted, ascending; those of others that are not known have the mean of the known
+        """
+        stale = docs[(self._window_norm[docs] == 0) & self.alive[docs]]
         for start in range(0, len(stale), _CHUNK):
-            docs = stale[start : start + _CHUNK]
-            total = self._gather(vectors, docs)
-            for neighbours in (self.before[docs], self.after[docs]):
+            part = stale[start : start + _CHUNK]
+            total = self._gather(vectors, part)
+            for neighbours in (self.before[part], self.after[part]):
                 total += 0.5 * self._gather(vectors, neighbours)
-            self._window_norm[docs] = np.maximum(np.linalg.norm(total, axis=1), 1e-6)
-        return np.where(self._window_norm == 0, np.float32(1), self._window_norm)
+            self._window_norm[part] = np.maximum(np.linalg.norm(total, axis=1), 1e-6)
+        known = self._window_norm > 0
+        usual = self._window_norm[known].mean() if known.any() else 1.0
+        return np.where(known, self._window_norm, np.float32(usual))
 
     def _gather(self, vectors: VectorIndex, docs: NDArray[np.integer]) -> NDArray[np.float32]:
         """Return the vectors of documents, zeros for -1."""

@@ -50,7 +50,7 @@ def add(fused: Fused, channels: Sequence[WeightedChannel], search: Search) -> No
     """Add the scores of more channels to what was fused before."""
     for part in channels:
         scores = part.channel.score(search)
-        share = part.weight * (standardised(scores, search.mask) if part.channel.standardise else scores)
+        share = part.weight * (standardised(scores, search.typical) if part.channel.standardise else scores)
         fused.raw[part.channel.name], fused.shares[part.channel.name] = scores, share
         fused.total[:] += share
 

@@ -378,6 +378,31 @@ class JobQueueContract:
         jobs.repeat(NewJob("sleep"), None, now=clock())
         assert jobs.recurring() == []
 
+    # --- taken over from another queue
+
+    def test_a_queue_becomes_what_another_shows(self, store: Store) -> None:
+        clock, other = FakeClock(), ReferenceStore().open().jobs
+        first = other.add(NewJob("enrich", ANN, {"n": [1, {"a": None}]}, key="k"), now=clock())
+        other.add(NewJob("sleep", None, priority=1), now=clock())
+        clock.advance(seconds=-3_600)  # its queue is an hour ahead of the wall clock from here on
+        other.claim("w", now=clock(), lease=LEASE, kinds=["sleep"])
+        other.add(NewJob("tidy", JUNE, run_after=clock() + MINUTE), now=clock())
+        other.cancel(first.id, now=clock())
+        other.repeat(NewJob("tidy", BOB, {"x": 1}, priority=2), MINUTE, now=clock())
+        other.pause()
+        other.pause("sleep")
+        store.jobs.add(NewJob("enrich", BOB), now=clock())
+        for _ in range(2):
+            store.jobs.restore(other.list(), other.recurring(), other.paused())
+            assert _plain(store.jobs.list()) == _plain(other.list())
+            assert _plain(store.jobs.recurring()) == _plain(other.recurring())
+            assert store.jobs.paused() == other.paused() == {None, "sleep"}
+        added = store.jobs.add(NewJob("enrich", BOB), now=clock())
+        assert added.id == other.list()[0].id + 1
+        store.jobs.resume()
+        clock.advance(seconds=31)
+        assert [job.kind for job in store.jobs.claim("v", now=clock(), lease=LEASE, kinds=KINDS)] == ["sleep"]
+
     # --- clocks
 
     def test_a_clock_that_is_set_back_stalls_nothing(self, store: Store) -> None:

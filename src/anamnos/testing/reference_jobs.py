@@ -254,6 +254,22 @@ class ReferenceJobs:
         shown = [replace(one, run_after=one.run_after - table.clock.ahead) for one in table.recurring.values()]
         return sorted(shown, key=lambda one: (one.kind, _names(one.scope)))
 
+    def restore(self, jobs: Sequence[Job], recurring: Sequence[Recurring], paused: Collection[str | None]) -> None:
+        with self._write() as tx:
+            table = tx.contents.jobs
+            ahead = table.clock.ahead
+            table.jobs = {
+                job.id: replace(
+                    job,
+                    run_after=job.run_after + ahead,
+                    leased_until=None if job.leased_until is None else job.leased_until + ahead,
+                )
+                for job in sorted(jobs, key=lambda job: job.id)
+            }
+            table.recurring = {(o.kind, o.scope): replace(o, run_after=o.run_after + ahead) for o in recurring}
+            table.paused = set(paused)
+            table.last = max([table.last, *table.jobs])
+
     def list(  # the last one, since from here on its name hides the type
         self, *, states: Collection[str] = (), kinds: Collection[str] = (), limit: int = 100
     ) -> builtins.list[Job]:

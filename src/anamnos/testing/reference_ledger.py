@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from anamnos.store.ledger import FIRST, Entry, Note, RecordKind, entered
+from anamnos.store.ledger import FIRST, Entry, Note, RecordKind, check_follows, entered
 
 
 @dataclass
@@ -26,6 +26,12 @@ class LedgerTable:
         token = None if note.principal is None else self._token(note.principal)
         self.entries.append(entered(len(self.entries) + 1, note, token, previous))
         return self.entries[-1]
+
+    def restore(self, entries: Sequence[Entry], names: Mapping[str, str]) -> None:
+        for entry in entries:
+            check_follows(entry, self.entries[-1] if self.entries else None)
+            self.entries.append(entry)
+        self.names = dict(names)
 
     def record(self, kind: RecordKind, name: str, value: Mapping[str, Any] | None) -> None:
         if value is None:

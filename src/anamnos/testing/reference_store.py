@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from anamnos.cube import BlobRef, CubeId, MemCube, Scope, State, Substrate
 from anamnos.errors import ConfigError, Conflict, StoreError
-from anamnos.store.base import EmbedderInfo, Outline, Rows, held_at
+from anamnos.store.base import MOVED_TO, MOVING, EmbedderInfo, Outline, Rows, Stored, held_at, refuse_moved
 from anamnos.store.jobs import Job, NewJob
 from anamnos.store.ledger import Entry, Note, RecordKind
 from anamnos.store.working import Kept
@@ -78,6 +78,14 @@ class _Contents:
     def current(self, cube_id: CubeId) -> _Row | None:
         return next((r for r in self.rows.values() if r.current and r.cube.id == cube_id), None)
 
+    def stored(self, r: _Row) -> Stored:
+        derived = None
+        if r.terms is not None:
+            vector = r.vectors.get(self.in_use) if self.in_use is not None else None
+            tokens = r.tokens.get(self.in_use or "", b"")
+            derived = Derived(np.frombuffer(r.terms, dtype="<u4"), vector, tokens=tokens)
+        return Stored(r.row, r.cube, derived, r.key)
+
     def passing(self, scope: Scope, filter: Filter | None, as_of: datetime | None) -> list[_Row]:
         """Return the rows that a read in ``scope`` sees, rows ascending."""
         return [
@@ -115,6 +123,7 @@ class ReferenceStore:
             if self._writing:
                 raise StoreError("A write is going on in this thread already.")
             draft = self._now().copy()
+            refuse_moved(draft.settings.get(MOVED_TO))
             self._writing = True
             try:
                 tx = ReferenceTransaction(draft)
@@ -145,12 +154,12 @@ class ReferenceStore:
         for r in sorted(contents.rows.values(), key=lambda r: (r.cube.id, r.cube.version)):
             if scope is not None and not scope.covers(r.cube.scope):
                 continue
-            derived = None
-            if r.terms is not None:
-                vector = r.vectors.get(contents.in_use) if contents.in_use is not None else None
-                tokens = r.tokens.get(contents.in_use or "", b"")
-                derived = Derived(np.frombuffer(r.terms, dtype="<u4"), vector, tokens=tokens)
-            yield r.cube, derived, r.key
+            yield r.cube, contents.stored(r).derived, r.key
+
+    def versions(self, cube_ids: Iterable[CubeId]) -> list[Stored]:
+        contents, wanted = self._now(), set(cube_ids)
+        found = [r for r in contents.rows.values() if r.cube.id in wanted]
+        return [contents.stored(r) for r in sorted(found, key=lambda r: (r.cube.id, r.cube.version))]
 
     def find(self, keys: Iterable[bytes]) -> dict[bytes, CubeId]:
         known = {r.key: r.cube.id for r in self._now().rows.values() if r.current and r.key}
@@ -197,10 +206,10 @@ class ReferenceStore:
     # --- the feed for indexes
 
     def sequence(self) -> int:
-        return len(self._now().changes)
+        return max((change.seq for change in self._now().changes), default=0)
 
     def changes(self, after: int, limit: int = 10_000) -> list[Change]:
-        return self._now().changes[after : after + limit]
+        return [change for change in self._now().changes if change.seq > after][:limit]
 
     def outline(
         self,
@@ -297,7 +306,7 @@ class ReferenceStore:
                 if (r := tx.contents.rows.get(row)) is not None:
                     kept = np.array(vector, dtype=np.float32)
                     vectors_now, tokens_now = {**r.vectors, info.id: kept}, {**r.tokens, info.id: own}
-                    tx.contents.rows[row] = replace(r, vectors=vectors_now, tokens=tokens_now)
+                    tx.change(replace(r, vectors=vectors_now, tokens=tokens_now))
 
     def without_vector(self, info: EmbedderInfo, *, after: int = 0, limit: int = 1_000) -> list[tuple[int, MemCube]]:
         contents = self._now()
@@ -313,7 +322,7 @@ class ReferenceStore:
         with self.write() as tx:
             for row, data in terms.items():
                 if row in tx.contents.rows:
-                    tx.contents.rows[row] = replace(tx.contents.rows[row], terms=data)
+                    tx.change(replace(tx.contents.rows[row], terms=data))
 
     # --- the whole
 
@@ -395,6 +404,12 @@ class ReferenceTransaction:
         return sorted({r.cube.id for r in rows if cube_id in r.cube.provenance.derived_from})
 
     def insert(self, cube: MemCube, derived: Derived | None, key: bytes) -> None:
+        self._insert(cube, derived, key)
+
+    def restore(self, stored: Stored) -> None:
+        self._insert(stored.cube, stored.derived, stored.key, stored.row)
+
+    def _insert(self, cube: MemCube, derived: Derived | None, key: bytes, restored: int = 0) -> None:
         current = cube.time.superseded_at is None
         if self.version(cube.id, cube.version) is not None:
             raise StoreError(f"Version {cube.version} of {cube.id} is there already.")
@@ -410,11 +425,14 @@ class ReferenceTransaction:
             _check_length(derived.vector, self.contents.embedders[self.contents.in_use])
             vectors[self.contents.in_use] = np.array(derived.vector, dtype=np.float32)
             tokens[self.contents.in_use] = derived.tokens
-        self.contents.last_row += 1
-        row = self.contents.last_row
         terms = None if derived is None else derived.terms.astype("<u4").tobytes()
+        row = restored or self.contents.last_row + 1
         self.contents.rows[row] = _Row(row, cube, current, key, terms, vectors, tokens)
-        self._note("written", row, cube.id)
+        self.contents.last_row = max(self.contents.last_row, row)
+        if restored:
+            self.contents.rows = dict(sorted(self.contents.rows.items()))
+        else:
+            self._note("written", row, cube.id)
 
     def repeat(self, cube: MemCube) -> None:
         last = max((r for r in self.contents.rows.values() if r.cube.id == cube.id), key=lambda r: r.cube.version)
@@ -426,7 +444,7 @@ class ReferenceTransaction:
     def touch(self, cube: MemCube) -> None:
         r = self.contents.current(cube.id)
         if r is not None:
-            self.contents.rows[r.row] = replace(r, cube=replace(r.cube, lifecycle=cube.lifecycle))
+            self.change(replace(r, cube=replace(r.cube, lifecycle=cube.lifecycle)))
 
     def retire(self, cube_id: CubeId, at: datetime) -> None:
         r = self.contents.current(cube_id)
@@ -444,10 +462,26 @@ class ReferenceTransaction:
                 self._note("erased", r.row, cube_id)
             elif any(link.target == cube_id for link in r.cube.links):
                 links = tuple(link for link in r.cube.links if link.target != cube_id)
-                self.contents.rows[r.row] = replace(r, cube=replace(r.cube, links=links))
+                self.change(replace(r, cube=replace(r.cube, links=links)))
 
         for scope, items in list(self.contents.working.items()):
             self.contents.working[scope] = tuple(item for item in items if item.id != cube_id)
+
+    def clear(self, cube_id: CubeId) -> None:
+        gone = [r for r in self.contents.rows.values() if r.cube.id == cube_id]
+        self._erased += [r.cube.scope for r in gone]
+        for r in gone:
+            del self.contents.rows[r.row]
+
+    def follow(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if self.contents.changes and change.seq <= self.contents.changes[-1].seq:
+                raise StoreError(f"Change {change.seq} does not follow change {self.contents.changes[-1].seq}.")
+            self.contents.changes.append(change)
+            self.contents.last_row = max(self.contents.last_row, change.row)
+
+    def restore_audit(self, entries: Sequence[Entry], names: Mapping[str, str]) -> None:
+        self.contents.ledger.restore(entries, names)
 
     def setting(self, name: str) -> str | None:
         return self.contents.settings.get(name)
@@ -476,7 +510,7 @@ class ReferenceTransaction:
             if name in (*policy.readers, *policy.writers):
                 kept = [tuple(n for n in part if n != name) for part in (policy.readers, policy.writers)]
                 policy = replace(policy, readers=kept[0], writers=kept[1])
-                self.contents.rows[r.row] = replace(r, cube=replace(r.cube, policy=policy))
+                self.change(replace(r, cube=replace(r.cube, policy=policy)))
                 changed += 1
         return changed
 
@@ -499,8 +533,15 @@ class ReferenceTransaction:
             raise ConfigError(f"The store knows {info.id!r} with {dim} dimensions, not {info.dim}.")
         self.contents.in_use = self.contents.in_use or info.id
 
+    def change(self, r: _Row) -> None:
+        """Put a version in the place of what it was."""
+        self.contents.rows[r.row] = r
+        if MOVING in self.contents.settings:
+            self._note("written", r.row, r.cube.id)
+
     def _note(self, kind: Literal["written", "retired", "erased"], row: int, cube_id: CubeId) -> None:
-        self.contents.changes.append(Change(len(self.contents.changes) + 1, kind, row, cube_id))
+        last = self.contents.changes[-1].seq if self.contents.changes else 0
+        self.contents.changes.append(Change(last + 1, kind, row, cube_id))
 
 
 def _micros(time: datetime | None) -> int:

@@ -35,6 +35,7 @@ from anamnos.cube import (
     Link,
     LinkKind,
     MemCube,
+    Policy,
     Provenance,
     Role,
     Scope,
@@ -49,11 +50,12 @@ from anamnos.errors import (
     Conflict,
     IllegalTransition,
     InvalidInput,
+    Moved,
     NotFound,
     StoreError,
 )
 from anamnos.store.apply import apply
-from anamnos.store.base import EmbedderInfo, Store, Transaction, held_at
+from anamnos.store.base import MOVED_TO, MOVING, EmbedderInfo, Store, Transaction, held_at
 from anamnos.testing import strategies as mine
 from anamnos.testing.fakes import FakeEmbedder, seeded_ids
 from anamnos.testing.reference_store import ReferenceStore
@@ -1235,6 +1237,88 @@ for n in range(10_000):
         assert picture(store) == before
         with pytest.raises(StoreError):
             store.backup(str(folder / "no such folder" / "backup"))
+
+    # --- laws 11 to 13: one store becomes what another is
+
+    def test_while_a_store_is_being_copied_its_feed_tells_all(self, store: Store) -> None:
+        one, two, three = cube("one"), cube("two", policy=Policy(readers=("user:eve",))), cube("three")
+        four = cube("four", links=(Link(LinkKind.NEXT, three.id),))
+        add(store, one, two, three, four)
+        store.set_setting(MOVING, "1")
+        start = store.sequence()
+        used = replace(one, lifecycle=replace(one.lifecycle, uses=1))
+        do(store, Op(OpKind.TOUCH, target=one.id, cube=used))
+        with store.write() as tx:
+            tx.forget_name("user:eve")
+        (row,) = store.rows_of([(one.id, 1)])
+        store.put_terms({int(row): b"1234"})
+        store.put_vectors(np.array([row]), EMBEDDER.embed(["x"]), INFO)
+        assert [(change.kind, change.cube_id) for change in follow(store, start)] == [
+            ("written", each.id) for each in (one, two, one, one)
+        ]
+        start = store.sequence()
+        do(store, deleting(three))
+        assert {(change.kind, change.cube_id) for change in follow(store, start)} == {
+            ("written", four.id),
+            ("erased", three.id),
+        }
+        with store.write() as tx:
+            tx.set_setting(MOVING, None)
+        start = store.sequence()
+        do(store, Op(OpKind.TOUCH, target=one.id, cube=replace(used, lifecycle=replace(one.lifecycle, uses=2))))
+        assert store.sequence() == start
+
+    def test_a_store_whose_memories_have_moved_takes_no_write(self, store: Store) -> None:
+        add(store, cube("kept"))
+        store.set_setting(MOVED_TO, "/elsewhere")
+        before = picture(store)
+        with pytest.raises(Moved, match="/elsewhere"):
+            add(store, cube("lost"))
+        with pytest.raises(Moved):
+            store.set_setting(MOVED_TO, "nowhere")
+        store.close()
+        store.open()
+        assert picture(store) == before
+
+    def test_versions_are_those_of_the_export_with_their_rows(self, store: Store) -> None:
+        one, two = cube("one"), cube("two", BOB)
+        add(store, two)
+        do(store, adding(one, b"key"))
+        do(store, updating(kept(store, one), content="uno"))
+        found = store.versions([two.id, one.id, one.id, _new_id(NOW)])
+        wanted = [item for item in store.export() if item[0].id in (one.id, two.id)]
+        assert [(s.cube, s.derived and portrait(s.derived), s.key) for s in found] == [
+            (each, d and portrait(d), key) for each, d, key in wanted
+        ]
+        assert [s.row for s in found] == store.rows_of((s.cube.id, s.cube.version) for s in found).tolist()
+
+    def test_what_another_store_holds_is_put_back_row_by_row(self, store: Store) -> None:
+        other = ReferenceStore().open()
+        other.use_embedder(INFO)
+        one, two = cube("one"), cube("two", links=(Link(LinkKind.NEXT, _new_id(NOW)),))
+        do(other, adding(one, b"key"), adding(two), adding(last := cube("erased")))
+        do(other, updating(kept(other, one), content="uno"), deleting(last), now=NOW + timedelta(days=1))
+        everything = other.versions([one.id, two.id])
+        with store.write() as tx:
+            for stored in reversed(everything):
+                tx.restore(stored)
+            tx.follow(other.changes(0))
+        assert picture(store) == picture(other)
+        with store.write() as tx:  # a cube put back anew keeps others' links to it, and is no change
+            tx.clear(one.id)
+            for stored in other.versions([one.id]):
+                tx.restore(stored)
+        assert picture(store) == picture(other)
+        assert texts(store.list(ANN, Where(Field.TEXT, Comparison.CONTAINS, "uno"))) == ["uno"]
+        with pytest.raises(StoreError), store.write() as tx:
+            tx.follow(other.changes(0, 1))
+        with store.write() as tx:
+            tx.clear(two.id)
+        assert store.get(two.id) is None
+        assert store.sequence() == other.sequence()
+        for each in (store, other):  # both go on with the same numbers
+            do(each, adding(replace(two, id=last.id, links=())))
+        assert store.changes(other.sequence() - 1) == other.changes(other.sequence() - 1)
 
     # --- everything together
 

@@ -229,7 +229,7 @@ def picture(space: SpaceIndex, vectors: StoreVectors) -> dict[str, Any]:
     groups: dict[int, list[int]] = {}
     for doc in np.flatnonzero(space.alive):
         groups.setdefault(int(space.group[doc]), []).append(row(doc))
-    norms = by_row(space, space.window_norm(vectors))  # type: ignore[arg-type]
+    norms = by_row(space, space.window_norm(vectors, np.arange(len(space))))  # type: ignore[arg-type]
     return {
         "rows": sorted(by_row(space, space.rows)),
         "groups": sorted(groups.values()),
@@ -379,7 +379,7 @@ def test_neighbours_and_window_norms_equal_brute_force(steps: list[Any]) -> None
         space.catch_up()
         turns = turns_of(world, ANN)
         near = neighbours(sessions_of(turns))
-        norms = space.window_norm(vectors)  # type: ignore[arg-type]
+        norms = space.window_norm(vectors, np.arange(len(space)))  # type: ignore[arg-type]
         for turn in turns:
             doc = space.doc_of(turn.id)  # type: ignore[arg-type]
             assert doc is not None

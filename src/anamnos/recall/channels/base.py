@@ -25,6 +25,8 @@ from anamnos.store.base import EmbedderInfo
 from anamnos.types import Vector
 
 _READ = 2  # documents of the shortlist whose texts channels may want
+_PROMISING = 1_000  # by meaning, and by words, where not all are compared
+_TYPICAL = 2_000
 _NEAR = 2  # turns on either side whose words a late channel hears
 
 
@@ -63,16 +65,52 @@ class Search:
 
     @cached_property
     def cosines(self) -> Scores:
-        """Cosine of the cue with each document: (n,) float32, 0 outside the mask."""
-        docs = np.flatnonzero(self.mask)
+        """Cosine of the cue with each document: (n,) float32, 0 outside the mask.
+
+        Where there are more than the index compares one by one, it is exact for the nearest, for the best by words, for
+        ``typical`` ones and for the neighbours of all these; all others have the mean.
+        """
         out = np.zeros(len(self.space), dtype=np.float32)
-        out[docs] = self.vectors.similarities(self.vector, self.space.rows[docs])
+        if not self._all_compared:
+            usual = np.flatnonzero(self.typical)
+            out[self.mask] = self.vectors.similarities(self.vector, self.space.rows[usual]).mean()
+        out[self.compared] = self.vectors.similarities(self.vector, self.space.rows[self.compared])
         return out
+
+    @cached_property
+    def _all_compared(self) -> bool:
+        """Whether that is the way to go; what is past is in no index that does anything else."""
+        return self.space.as_of is not None or int(np.count_nonzero(self.mask)) <= self.vectors.scans
+
+    @cached_property
+    def compared(self) -> NDArray[np.intp]:
+        """The documents whose cosines are exact, ascending: all of the mask if they are not too many."""
+        docs = np.flatnonzero(self.mask)
+        if self._all_compared:
+            return docs
+        rows, _ = self.vectors.search(self.vector, _PROMISING, self.space.rows[docs])
+        words = self.keyword_scores("turn")
+        wordy = np.argpartition(-words, _PROMISING)[:_PROMISING]
+        parts = (self.space.docs_of(np.sort(rows)), wordy[words[wordy] > 0], np.flatnonzero(self.typical))
+        near = np.unique(np.concatenate(parts))
+        beside = np.concatenate([self.space.before[near], self.space.after[near]])
+        near = np.union1d(near, beside[beside >= 0])
+        return near[self.mask[near]]
+
+    @cached_property
+    def typical(self) -> NDArray[np.bool_]:
+        """Over which documents scores are made comparable: the mask, or as many of it as will do. (n,) bool."""
+        if self._all_compared:
+            return self.mask
+        docs = np.flatnonzero(self.mask)
+        typical = np.zeros(len(self.space), dtype=bool)
+        typical[docs[:: max(len(docs) // _TYPICAL, 1)]] = True
+        return typical
 
     @cached_property
     def standard_cosines(self) -> Scores:
         """The cosines as z-scores: (n,) float32."""
-        return standardised(self.cosines, self.mask)
+        return standardised(self.cosines, self.typical)
 
     @cached_property
     def said_by_named(self) -> Scores:

@@ -34,7 +34,8 @@ class DenseChannel:
         space = search.space
         padded = np.append(search.cosines, np.float32(0))  # neighbour -1 adds nothing
         total = search.cosines + 0.5 * padded[space.before] + 0.5 * padded[space.after]
-        scores: Scores = np.where(search.mask, total / space.window_norm(search.vectors), np.float32(0))
+        norms = space.window_norm(search.vectors, search.compared)
+        scores: Scores = np.where(search.mask, total / norms, np.float32(0))
         return scores
 
     def explain(self, search: Search, doc: int, score: float) -> str:

@@ -45,7 +45,7 @@ def _similarities(search: Search) -> tuple[Scores, Scores, Scores]:
     space, turn = search.space, search.cosines
     padded = np.append(turn, np.float32(0))  # neighbour -1 adds nothing
     around = turn + 0.5 * padded[space.before] + 0.5 * padded[space.after]
-    window = np.where(search.mask, around / space.window_norm(search.vectors), np.float32(0))
+    window = np.where(search.mask, around / space.window_norm(search.vectors, search.compared), np.float32(0))
     highest = np.full(space.groups, -1, dtype=np.float32)
     np.maximum.at(highest, space.group[search.mask], turn[search.mask])
     return turn, window, np.where(search.mask, highest[space.group], np.float32(0))

@@ -41,7 +41,7 @@ class GraphChannel:
             seeds[nodes] = 1 / np.sqrt(np.bincount(graph.targets, minlength=graph.size)[nodes])
             seeds *= (1 - self.by_documents) / seeds.sum()
         docs = np.flatnonzero(search.mask)
-        near = search.standard_cosines[docs] + standardised(search.keyword_scores("turn"), search.mask)[docs]
+        near = search.standard_cosines[docs] + standardised(search.keyword_scores("turn"), search.typical)[docs]
         top = np.argsort(-near, kind="stable")[: _SEEDS + 1]
         above = near[top] - near[top[-1]] if len(top) else near
         if above.sum() > 0:
