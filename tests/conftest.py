@@ -12,6 +12,7 @@ pytest.register_assert_rewrite(
 
 from anamnos.cube import IdSource  # noqa: E402
 from anamnos.testing import FakeClock, FakeEmbedder, seeded_ids  # noqa: E402
+from engines import postgres_server, postgres_url  # noqa: E402, F401  (fixtures)
 
 # pytest --hypothesis-profile=thorough tries harder.
 settings.register_profile("dev", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -53,7 +53,7 @@ class Settings:
     batch_size       memories embedded and written at a time when many come at once
     """
 
-    store: str = ""
+    store: str = field(default="", repr=False)  # it may hold a password
     index: str = "auto"
     index_url: str = ""
     index_memory_mb: int = 1_024

@@ -140,6 +140,12 @@ class MigrationNeeded(StoreError):
     code = "migration_needed"
 
 
+class Moved(StoreError):
+    """The memories live on in another store, or are on their way into this one: the hint says what to do."""
+
+    code = "moved"
+
+
 class ProviderError(AnamnosError):
     """A model outside the store (embedder, language model) failed."""
 

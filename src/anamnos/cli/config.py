@@ -18,7 +18,8 @@ from anamnos.cli.render import console, safe, table
 from anamnos.config import FILE_NAME, PREFIX, Settings, load_settings
 
 _HIDDEN = "(hidden)"
-_PASSWORD = re.compile(r"//[^/@\s]*@")
+_PASSWORD = re.compile(r"//\S*@")
+_IN_QUERY = re.compile(r"(?<=[?&])((?:ssl)?password=)[^&]*")
 
 
 class _Group(click.Group):
@@ -82,7 +83,7 @@ def masked(value: Any) -> Any:
     >>> masked("openai:model@https://me:secret@host/v1")
     'openai:model@https://…@host/v1'
     """
-    return _PASSWORD.sub("//…@", value) if isinstance(value, str) else value
+    return _IN_QUERY.sub(r"\1…", _PASSWORD.sub("//…@", value)) if isinstance(value, str) else value
 
 
 def _source_of(ctx: click.Context, part: str) -> str:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import click
 from rich.text import Text
 
+from anamnos.cli.bulk import with_engine
 from anamnos.cli.context import Target, command, print_json
 from anamnos.cli.progress import progress_bar
 from anamnos.cli.render import console, shown, table
+from anamnos.cube import Scope
+from anamnos.errors import AnamnosError
 from anamnos.evolve.consolidate import Fading
 from anamnos.evolve.forget import DECAYS, DEFAULT_DECAY
-from anamnos.evolve.sleep import STEPS, Report
+from anamnos.evolve.sleep import STEPS, Report, together
+from anamnos.system.bulk import Engine, Local, result
 
 _decay_option = click.option(
     "--decay", type=click.Choice(list(DECAYS)), default=DEFAULT_DECAY, show_default=True, help="The rule of forgetting."
@@ -34,31 +39,59 @@ _turns_option = click.option("--turns", is_flag=True, help="What people said fad
     help="Topics and reflections in the words found, or by the language model of the settings.",
 )
 @click.option("--budget", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Stop after so long.")
+@click.option("--all", "everybody", is_flag=True, help="Every user of the vault, whatever scope the environment names.")
+@with_engine
 def consolidate(
-    target: Target, steps: tuple[str, ...], decay: str, turns: bool, wording: str, budget: float | None
+    target: Target,
+    steps: tuple[str, ...],
+    decay: str,
+    turns: bool,
+    wording: str,
+    budget: float | None,
+    everybody: bool,
+    engine: Engine,
 ) -> None:
     """Tidy up: repetitions, topics, what fades.
 
     Repetitions leave the search, what belongs together gets topics, facts are counted and listed, what was used lasts
     longer, and what has faded goes to the archive. Nothing is deleted. Only what is new is looked at; a run that was
-    stopped is gone on with by the next.
+    stopped is gone on with by the next. With --engine ray, users are worked on at the same time.
 
     \b
     Example:
       anamnos consolidate --user ann --budget 60
     """
-    scope = target.scope()
-    with target.open() as memory, progress_bar("consolidating", "parts") as progress:
-        report = memory.consolidate(
-            scope,
-            steps=steps or STEPS,
-            decay=decay,
-            turns=turns,
-            wording=wording,
-            budget_s=budget,
-            progress=progress,
-        )
-    _print(target, report)
+    how: dict[str, Any] = {"steps": steps or STEPS, "decay": decay, "turns": turns, "wording": wording}
+    how["budget_s"] = budget
+    if not everybody and isinstance(engine, Local):
+        scope = target.scope()
+        with target.open() as memory, progress_bar("consolidating", "parts") as progress:
+            _print(target, memory.consolidate(scope, progress=progress, **how))
+        return
+    scopes = None if everybody else [target.scope()]
+    with target.open() as memory, engine, progress_bar("consolidating", "users") as progress:
+        found = memory.consolidate_all(scopes, engine=engine, progress=progress, **how)
+    if everybody:
+        _print_all(target, found)
+    else:
+        _print(target, result(found[0][1]))
+
+
+def _print_all(target: Target, found: list[tuple[Scope, Report | AnamnosError]]) -> None:
+    reports = [(scope, made) for scope, made in found if isinstance(made, Report)]
+    failed = [(scope, made) for scope, made in found if isinstance(made, AnamnosError)]
+    whole = together([report for _, report in reports])
+    if target.as_json:
+        users = [{"scope": str(scope), **report.to_dict()} for scope, report in reports]
+        errors = [{"scope": str(scope), **exc.to_dict()} for scope, exc in failed]
+        print_json({**whole.to_dict(), "users": users, "failed": errors})
+    else:
+        _print(target, whole)
+        console().print(Text(f"{len(reports):,} of {len(found):,} users", style="dim"))
+        for scope, exc in failed:
+            click.echo(f"{click.style('failed:', fg='red')} {scope}: {exc}", err=True)
+    if failed:
+        raise click.exceptions.Exit(failed[0][1].exit_code)
 
 
 def _print(target: Target, report: Report) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anamnos.cli.lazy import Command, Option
-from anamnos.config import default_vault
+from anamnos.config import default_vault, load_settings
 from anamnos.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -64,6 +64,10 @@ class Target:
             return None
         return Scope(tenant=self.tenant, **{part: name or None for part, name in named.items()})
 
+    def on_server(self, store: str | None = None) -> bool:
+        """Return whether the memories are on a server, and not in a file of the vault's folder."""
+        return bool(load_settings(self.folder, {"store": store}).store)
+
     def open(self, *, create: bool = False, embedder: str | None = None, **settings: Any) -> Memory:
         """Open the vault.
 
@@ -71,7 +75,7 @@ class Target:
         embedder  goes before what the user said, as do ``settings``
         Raises: NotFound if it is not there and not to be made.
         """
-        if not create and not (self.folder / "anamnos.db").exists():
+        if not create and not (self.folder / "anamnos.db").exists() and not self.on_server(settings.get("store")):
             raise NotFound(
                 f"There is no vault in {self.folder}.",
                 hint="Remember something first with anamnos add, or name another folder with --vault.",

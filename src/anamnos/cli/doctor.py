@@ -7,6 +7,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,6 +103,10 @@ def _place(folder: Path) -> Iterator[Check]:
 
 
 def _vault(target: Target) -> Iterator[Check]:
+    with suppress(AnamnosError):  # of settings that cannot be read something is said above
+        if target.on_server():
+            yield from _opened(target)
+            return
     path = target.folder / "anamnos.db"
     if not path.exists():
         yield Check("database", WARN, "no memories yet; the first anamnos add makes them")

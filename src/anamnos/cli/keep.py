@@ -7,10 +7,12 @@ from typing import Any
 import click
 from rich.text import Text
 
+from anamnos.cli.bulk import with_engine
 from anamnos.cli.context import Target, command, print_json
 from anamnos.cli.progress import progress_bar
 from anamnos.cli.render import console, pairs, safe, size
 from anamnos.errors import StoreError
+from anamnos.system.bulk import Engine
 
 
 @command("stats")
@@ -96,7 +98,8 @@ def rebuild_index(target: Target) -> None:
 @click.option(
     "--embedder", "new", required=True, metavar="NAME", help="The new one: minilm, hashing, openai:MODEL@URL …"
 )
-def reembed(target: Target, new: str) -> None:
+@with_engine
+def reembed(target: Target, new: str, engine: Engine) -> None:
     """Change the embedder of the vault.
 
     Embeds every text anew and then switches at once. A stop in the middle loses nothing: run it again to go on.
@@ -106,8 +109,8 @@ def reembed(target: Target, new: str) -> None:
       anamnos reembed --embedder minilm
     """
     with target.open(embedder="auto") as memory:
-        with progress_bar("reembed") as progress:
-            memory.reembed(new, progress=progress)
+        with engine, progress_bar("reembed") as progress:
+            memory.reembed(new, engine=engine, progress=progress)
         found = memory.stats()
     if target.as_json:
         print_json({"memories": found["memories"], "embedder": found["embedder"]})

@@ -42,6 +42,7 @@ SECTIONS = {
         "quota": Lazy("anamnos.cli.mounts:quota", "Show or set how much a user may hold."),
         "backup": Lazy("anamnos.cli.exchange:backup", "Copy the vault to a folder."),
         "restore": Lazy("anamnos.cli.exchange:restore", "Make a vault of a backup, after checking every byte."),
+        "migrate-store": Lazy("anamnos.cli.migrate_store:migrate_store", "Move the memories to another engine."),
         "encrypt": Lazy("anamnos.cli.encrypt:encrypt", "Encrypt the vault, in place."),
         "decrypt": Lazy("anamnos.cli.encrypt:decrypt", "Make an encrypted vault plain, in place."),
         "rotate-key": Lazy("anamnos.cli.encrypt:rotate_key", "Open the vault with another key from now on."),

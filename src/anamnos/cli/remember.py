@@ -9,12 +9,14 @@ from typing import Any
 import click
 from rich.text import Text
 
+from anamnos.cli.bulk import with_engine
 from anamnos.cli.context import Target, command, joined, moment, print_json
 from anamnos.cli.progress import progress_bar
 from anamnos.cli.render import console, safe, table
 from anamnos.cube import Role
-from anamnos.errors import AnamnosError, InvalidInput, LimitExceeded
+from anamnos.errors import AnamnosError, InvalidInput
 from anamnos.ingest.readers import READERS
+from anamnos.system.bulk import Engine
 from anamnos.types import Outcome, Receipt
 
 _OUTCOMES: tuple[Outcome, ...] = ("added", "updated", "unchanged")
@@ -67,7 +69,8 @@ def add(
 @click.argument("paths", nargs=-1, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option("--reader", metavar="NAME", help=f"Format: {', '.join(r.name for r in READERS)}. Found out by default.")
 @click.option("--tag", "tags", multiple=True, help="Label what is read; may be given several times.")
-def ingest(target: Target, paths: tuple[Path, ...], reader: str | None, tags: tuple[str, ...]) -> None:
+@with_engine
+def ingest(target: Target, paths: tuple[Path, ...], reader: str | None, tags: tuple[str, ...], engine: Engine) -> None:
     """Remember files: chats, notes, documents, whole folders.
 
     A folder stands for all files in it that a reader knows, hidden ones left out. Reading a file again adds nothing;
@@ -78,15 +81,10 @@ def ingest(target: Target, paths: tuple[Path, ...], reader: str | None, tags: tu
       anamnos ingest chat.json notes/ --user ann
     """
     scope, files = target.scope(), list(_files(paths, reader))
-    done: list[tuple[Path, Receipt]] = []
-    refused: list[tuple[Path, AnamnosError]] = []
-    with target.open(create=True) as memory:
-        for path in files:
-            try:
-                with progress_bar(path.name) as progress:
-                    done.append((path, memory.ingest(path, scope, reader=reader, tags=tags, progress=progress)))
-            except (InvalidInput, LimitExceeded) as exc:  # of this file; the others may be good
-                refused.append((path, exc))
+    with engine, target.open(create=True) as memory, progress_bar("ingest") as progress:
+        found = memory.ingest_all(files, scope, reader=reader, tags=tags, engine=engine, progress=progress)
+    done = [(path, made) for path, made in found if isinstance(made, Receipt)]
+    refused = [(path, made) for path, made in found if isinstance(made, AnamnosError)]
     if target.as_json:
         print_json(_summary(done, refused))
     else:

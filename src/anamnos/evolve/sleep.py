@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -77,15 +78,29 @@ class Report:
         }
 
 
+def together(reports: Sequence[Report]) -> Report:
+    """Return the sums of several runs, step by step; finished if each of them is."""
+    parts: dict[str, list[StepReport]] = {}
+    for step in (step for report in reports for step in report.steps):
+        parts.setdefault(step.name, []).append(step)
+    steps = [
+        StepReport(
+            name,
+            dict(sum((Counter(step.changed) for step in same), Counter())),
+            sum(step.seconds for step in same),
+            all(step.finished for step in same),
+        )
+        for name, same in parts.items()
+    ]
+    return Report(tuple(steps), all(run.finished for run in reports), sum(run.seconds for run in reports))
+
+
 class Sleep(Sleeper):
     """A run: the steps."""
 
     def run(self, steps: Sequence[str] = STEPS) -> Report:
         """Return what was done. Raises: InvalidInput for an unknown step or a budget that is not > 0."""
-        if unknown := [name for name in steps if name not in STEPS]:
-            raise InvalidInput(f"There is no step {unknown[0]!r} of consolidation.", hint=f"Use: {', '.join(STEPS)}.")
-        if self.budget_s is not None and not self.budget_s > 0:
-            raise InvalidInput(f"budget_s must be > 0 seconds or None, got {self.budget_s!r}.")
+        check_run(steps, self.budget_s)
         start, self._woke = time.monotonic(), time.thread_time()
         work = {
             "duplicates": self._duplicates,
@@ -364,13 +379,26 @@ class Sleep(Sleeper):
         return self._got_on and self.budget_s is not None and time.monotonic() - start >= self.budget_s
 
 
-def asleep(sleep: Sleep, steps: Sequence[str], folder: Path) -> Report:
-    """Return what a run came to; only one at a time may work on the vault in ``folder``. Raises: Busy."""
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Let nobody else consolidate the vault in ``folder`` meanwhile. Raises: Busy if somebody does."""
+    lock = FileLock(folder / "consolidate.lock", timeout=0)
     try:
-        with FileLock(folder / "consolidate.lock", timeout=0):
-            return sleep.run(steps)
+        lock.acquire()
     except Timeout as exc:
         raise Busy("Another consolidation of this vault is going on.", hint="Try again when it is through.") from exc
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def check_run(steps: Sequence[str], budget_s: float | None) -> None:
+    """Raise InvalidInput for an unknown step, or a budget that is not > 0."""
+    if unknown := [name for name in steps if name not in STEPS]:
+        raise InvalidInput(f"There is no step {unknown[0]!r} of consolidation.", hint=f"Use: {', '.join(STEPS)}.")
+    if budget_s is not None and not budget_s > 0:
+        raise InvalidInput(f"budget_s must be > 0 seconds or None, got {budget_s!r}.")
 
 
 def fadings(store: Store, scope: Scope, decay: Decay, now: datetime, *, turns: bool = False) -> Iterator[Fading]:

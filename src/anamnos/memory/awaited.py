@@ -62,6 +62,7 @@ class AsyncMemory:
 
     add = _awaited(Memory.add)
     ingest = _awaited(Memory.ingest)
+    ingest_all = _awaited(Memory.ingest_all)
     update = _awaited(Memory.update)
     enrich = _awaited(Memory.enrich)
     resolve = _awaited(Memory.resolve)
@@ -69,6 +70,7 @@ class AsyncMemory:
     merge = _awaited(Memory.merge)
     unmerge = _awaited(Memory.unmerge)
     consolidate = _awaited(Memory.consolidate)
+    consolidate_all = _awaited(Memory.consolidate_all)
     retention = _awaited(Memory.retention)
     freeze = _awaited(Memory.freeze)
     unfreeze = _awaited(Memory.unfreeze)

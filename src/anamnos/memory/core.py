@@ -28,10 +28,9 @@ from anamnos.cube import (
     to_iso,
 )
 from anamnos.embed import resolve_embedder, spec_of
-from anamnos.embed.base import Embedder
+from anamnos.embed.base import Embedder, Vectors
 from anamnos.errors import InvalidInput, LimitExceeded, NotFound, StoreError
-from anamnos.index.exact import ExactIndex
-from anamnos.index.exact_resident import ResidentIndex
+from anamnos.index.base import VectorIndex
 from anamnos.index.terms import TERMS_VERSION, TermReader, searchable_text
 from anamnos.ingest.plan import Planned
 from anamnos.llm import resolve_llm
@@ -55,7 +54,7 @@ from anamnos.system.governance.guard import Guard
 from anamnos.system.governance.policies import Policies
 from anamnos.system.mounts import Mounts
 from anamnos.system.quotas import Quotas
-from anamnos.system.reembed import embedded
+from anamnos.system.reembed import Portable, embedded
 from anamnos.system.scheduler import Jobs
 from anamnos.system.vault import Vault
 from anamnos.system.working import Working
@@ -101,7 +100,7 @@ class Core:
     _rule: Filter | None
     _known: dict[Scope, Known]
     _info: EmbedderInfo
-    _index: ExactIndex | ResidentIndex
+    _index: VectorIndex
     _recaller: Recaller
     _rerankers: Sequence[Reranker]
     _cap: TrustCap
@@ -161,8 +160,17 @@ class Core:
 
     def _ops(self, planned: Sequence[Planned]) -> list[Op]:
         """Return the operations for what is not known already, embedded in one go."""
-        new = [(self._guard.admitted(item.cube), item.key) for item in planned if item.cube is not None]
-        vectors, tokens = embedded(self.embedder, [cube for cube, _ in new], self._reader)
+        new = self._admitted(planned)
+        return self._embedded_ops(new, *embedded(self.embedder, [cube for cube, _ in new], self._reader))
+
+    def _admitted(self, planned: Sequence[Planned]) -> list[tuple[MemCube, bytes]]:
+        """Return what is not known already, as it is to be written, and its keys."""
+        return [(self._guard.admitted(item.cube), item.key) for item in planned if item.cube is not None]
+
+    def _embedded_ops(
+        self, new: Sequence[tuple[MemCube, bytes]], vectors: Vectors, tokens: Sequence[bytes]
+    ) -> list[Op]:
+        """Return the operations that write cubes with their keys, their vectors and the vectors of their words."""
         return [
             Op(
                 OpKind.ADD if cube.version == 1 else OpKind.UPDATE,
@@ -207,6 +215,7 @@ class Core:
             if len(ops) > 1:
                 with suppress(StoreError):  # what is written is written; the next search says what is wrong
                     self._index.catch_up()  # so that the first search after a long ingest need not
+                    self._index.maintain()
         return Receipt(tuple(i for i, _ in done), tuple(o for _, o in done), store.sequence())
 
     def _write_moved(self, cubes: Sequence[MemCube]) -> Receipt:
@@ -241,7 +250,12 @@ class Core:
         self.mounts.close()  # they are searched with the embedder, too
         held = self.vault.store.embedder()
         self._info = held if held is not None and held.id == embedder.id else EmbedderInfo(embedder.id, embedder.dim)
-        self._index = self.vault.index(self._info)
+        self._index = self.vault.index(
+            self._info,
+            self.settings.index,
+            url=self.settings.index_url or self.settings.store,
+            memory_mb=self.settings.index_memory_mb,
+        )
         recipe = self._weighted(RECIPES[self.settings.recipe])
         if recipe.otherwise is not None:
             recipe = replace(recipe, otherwise=self._weighted(recipe.otherwise))
@@ -253,8 +267,16 @@ class Core:
         self._working = Working(self.vault.store, embedder, self._info, self._reader)
 
     def _named(self, name: str) -> Embedder:
-        folder = Path(self.settings.model_dir) if self.settings.model_dir else None
-        return resolve_embedder(name, model_dir=folder, api_key=self.settings.embedder_api_key or None)
+        return resolve_embedder(name, model_dir=self._model_dir, api_key=self.settings.embedder_api_key or None)
+
+    @property
+    def _model_dir(self) -> Path | None:
+        return Path(self.settings.model_dir) if self.settings.model_dir else None
+
+    def _portable(self, embedder: Embedder, name: str | None = None) -> Portable:
+        """Return an embedder so that other processes can have it: by its name, if it has one."""
+        name = name or self.vault.store.setting(f"embedder:{embedder.id}") or spec_of(embedder)
+        return Portable(embedder, name, self._model_dir, self.settings.embedder_api_key or None)
 
     def _weighted(self, recipe: Recipe) -> Recipe:
         """Return a recipe with the weights that ``calibrate`` found, if there are such."""

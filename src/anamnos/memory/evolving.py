@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from anamnos.cube import Scope, check_time
+from anamnos.errors import AnamnosError
 from anamnos.evolve.consolidate import Fading, resolve_worder
 from anamnos.evolve.forget import DEFAULT_DECAY, resolve_decay
-from anamnos.evolve.sleep import STEPS, Report, Sleep, asleep, fadings
+from anamnos.evolve.sleep import STEPS, Report, Sleep, alone, check_run, fadings
 from anamnos.evolve.sleeper import Draft
 from anamnos.ingest.plan import Planned, key_of_next
 from anamnos.memory.checks import check_scope
 from anamnos.memory.core import Progress
 from anamnos.memory.searching import Searching
+from anamnos.memory.sleeping import Sleeping, Task
 from anamnos.memory.writing import Writing
 from anamnos.store.base import Transaction
+from anamnos.system.bulk import Engine, Local, each
+from anamnos.system.bundles import is_installed
+from anamnos.system.scheduler import users_of
 from anamnos.types import Op, Receipt
 
 
@@ -107,7 +113,56 @@ class Evolving(Searching, Writing):
         Others read and write as it goes on. A stop anywhere loses and doubles nothing; doing it again changes nothing.
         Raises: ConfigError for an unknown rule or wording, InvalidInput for an unknown step, Busy if another run is on.
         """
-        return asleep(self._sleep(scope, decay, turns, wording, budget_s, progress), steps, self.vault.folder)
+        sleep = self._sleep(scope, decay, turns, wording, budget_s, progress)
+        with alone(self.vault.folder):
+            return sleep.run(steps)
+
+    def consolidate_all(
+        self,
+        scopes: Sequence[Scope] | None = None,
+        *,
+        steps: Sequence[str] = STEPS,
+        decay: str = DEFAULT_DECAY,
+        turns: bool = False,
+        wording: str = "rules",
+        budget_s: float | None = None,
+        engine: Engine | None = None,
+        progress: Progress | None = None,
+    ) -> list[tuple[Scope, Report | AnamnosError]]:
+        """Do what ``consolidate`` does for several scopes, each on its own, and return what came of each.
+
+        scopes    None: every user of the vault
+        budget_s  of the whole run; who was not reached in it has a report without steps, not finished
+        engine    what does it; this process by default. Others open the vault themselves: its own database only on
+                  this machine, one on a server from anywhere. See ``anamnos.system.bulk``
+        progress  counts scopes
+        Raises: as ``consolidate``, before anything is done; what goes wrong with one scope does not stop the others.
+        """
+        check_run(steps, budget_s)
+        resolve_decay(decay)
+        resolve_worder(wording, self._llm())
+        if scopes is None:
+            self._govern("consolidate all")
+            scopes = users_of(scope for scope in self.vault.store.scopes() if not is_installed(scope))
+        for scope in scopes:
+            check_scope(scope)
+        ends = None if budget_s is None else time.monotonic() + budget_s
+
+        def tasks() -> Iterator[Task]:
+            for scope in scopes:
+                left = None if ends is None else ends - time.monotonic()
+                if left is None or left > 0:
+                    yield scope, left
+
+        work = Sleeping(self, steps, decay, turns, wording)
+        found: dict[Scope, Report | AnamnosError] = {scope: Report((), False, 0.0) for scope in scopes}
+        with alone(self.vault.folder):
+            made = each(engine or Local(), work, tasks(), lambda task: task, ahead=0, here=not self.settings.store)
+            for number, ((scope, _), report) in enumerate(made, 1):
+                found[scope] = report
+                if progress:
+                    progress(number, len(found))
+        return list(found.items())
 
     def retention(self, scope: Scope, *, decay: str = DEFAULT_DECAY, turns: bool = False) -> list[Fading]:
         """Return how much is left of each memory of a scope, whatever its state, and what ``consolidate`` would do."""

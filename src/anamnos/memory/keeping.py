@@ -12,6 +12,7 @@ from anamnos.index.terms import TERMS_VERSION, searchable_text
 from anamnos.memory.core import Core, Progress
 from anamnos.store.base import EmbedderInfo, Transaction
 from anamnos.system.backup import BackupReport
+from anamnos.system.bulk import Engine
 from anamnos.system.bundles import is_installed
 from anamnos.system.exchange import Exported, read_export, write_export
 from anamnos.system.governance.sensitivity import redacted
@@ -81,11 +82,15 @@ class Keeping(Core):
         self._index.rebuild()
         self._recaller.forget_spaces()
 
-    def reembed(self, embedder: Embedder | str, *, progress: Progress | None = None) -> None:
+    def reembed(
+        self, embedder: Embedder | str, *, engine: Engine | None = None, progress: Progress | None = None
+    ) -> None:
         """Change the vault's embedder: embed every text anew, then switch at once.
 
         A stop in the middle loses nothing: the old vectors serve until the switch, and the next run goes on from
         where this one was. Other processes that have the vault open must open it again after the switch.
+
+        engine  what embeds; this process by default. See ``anamnos.system.bulk``
         """
         self._govern("reembed")
         named = embedder if isinstance(embedder, str) else None
@@ -93,12 +98,13 @@ class Keeping(Core):
         info = EmbedderInfo(new.id, new.dim)
         if name := named or spec_of(new):  # before the switch: a kill between the two must not leave a wrong name
             self.vault.store.set_setting(f"embedder:{info.id}", name)
-        size = self.settings.batch_size
-        reembed(self.vault.store, new, info, self._reader, batch_size=size, progress=progress, switch=True)
+        size, portable = self.settings.batch_size, self._portable(new, name)
+        parts = self.vault.store, new, info, self._reader
+        reembed(*parts, batch_size=size, progress=progress, switch=True, engine=engine, portable=portable)
         self._index.close()
         self._working.close()
         self._use(new)
-        self.vault.drop_other_indexes(self._index)
+        self.vault.drop_other_indexes(self._info, self._index)
 
     def _rederive_terms(self) -> None:
         for cubes in self._every_version():

@@ -31,7 +31,7 @@ from anamnos.system.governance.policies import Policies
 from anamnos.system.mounts import Mounts
 from anamnos.system.quotas import Quotas
 from anamnos.system.scheduler import Jobs, users_of, verb_handlers
-from anamnos.system.vault import Vault
+from anamnos.system.vault import Vault, store_at
 
 
 class Memory(Evolving, Living, Governing, Reading, Keeping):
@@ -41,7 +41,7 @@ class Memory(Evolving, Living, Governing, Reading, Keeping):
     embedder  an Embedder, or a name as in ``Settings.embedder``; None: what the settings say
     settings  any field of ``Settings``, which goes before the environment and the vault's file
     clock, new_id  where times and ids come from; given ones make everything repeatable
-    store     another engine for the truth than the vault's SQLite file
+    store     another engine for the truth than the vault's SQLite file, or its address as in ``Settings.store``
     principal  who asks: ``user:ann``, ``agent:tutor``; it sees and does what it may. None: the application itself
     purpose   what for; it stands in the audit
     Raises: UnknownPrincipal if the principal is not registered; ConfigError if the embedder is not the one that the
@@ -64,20 +64,23 @@ class Memory(Evolving, Living, Governing, Reading, Keeping):
         embedder: Embedder | str | None = None,
         clock: Clock = utc_now,
         new_id: IdSource | None = None,
-        store: Store | None = None,
+        store: Store | str | None = None,
         principal: str | None = None,
         purpose: str | None = None,
         **settings: Any,
     ) -> None:
         folder = Path(vault) if vault is not None else default_vault()
         named = embedder if isinstance(embedder, str) else None
-        self.settings: Settings = load_settings(folder, {**settings, "embedder": named})
+        address = store if isinstance(store, str) else None
+        self.settings: Settings = load_settings(folder, {**settings, "embedder": named, "store": address})
         self._check_settings()
         self._clock = clock
         self._new_id = new_id or uuid7_source()
         self._known = {}
         self._reader = TermReader()
         key = user_key(self.settings.key_file, self.settings.passphrase)
+        if store is None or isinstance(store, str):
+            store = store_at(self.settings.store, busy_timeout_s=self.settings.busy_timeout_s)
         self.vault = Vault(folder, store=store, busy_timeout_s=self.settings.busy_timeout_s, key=key).open()
         self.quotas = Quotas(self.vault.store, self._govern)
         self.bundles = Bundles(
@@ -125,6 +128,7 @@ class Memory(Evolving, Living, Governing, Reading, Keeping):
     def _check_settings(self) -> None:
         choices = {
             "recipe": tuple(RECIPES),
+            "index": ("auto", "exact", "spann", "lsh", "pgvector", "milvus"),
             "extract": ("off", "rules", "llm"),
             "analyser": ("rules", "llm"),
             "background": ("off", "on", "worker"),

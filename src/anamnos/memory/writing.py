@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from anamnos.cube import CubeId, MemCube, Role, Scope, State, check_time, check_version, freeze_json, thaw_json
-from anamnos.errors import InvalidInput
+from anamnos.errors import AnamnosError, InvalidInput, LimitExceeded
 from anamnos.ingest.plan import CORRECTED, Origin, Planned, key_of_next, plan
 from anamnos.ingest.readers import read_source
 from anamnos.ingest.readers.base import Turn
@@ -18,7 +18,9 @@ from anamnos.ingest.readers.messages import turns_from_messages
 from anamnos.memory.checks import check_filter, check_scope, checked_labels, checked_role
 from anamnos.memory.core import Core, Progress
 from anamnos.store.jobs import NewJob
+from anamnos.system.bulk import Engine, Local, each, result
 from anamnos.system.governance import trust as believing
+from anamnos.system.reembed import Embedding, Words, words_of
 from anamnos.types import Comparison, Field, Filter, Outcome, Receipt, Where
 
 Message = Mapping[str, Any]
@@ -89,11 +91,63 @@ class Writing(Core):
         A stop in the middle keeps whole batches, and the next run goes on from there.
         """
         check_scope(scope)
-        path = Path(path)
-        name, turns = read_source(path, reader=reader)
-        operator = f"{name}/1"
-        origin = Origin(scope, source or str(path.absolute()), operator, checked_labels(tags))
+        turns, origin = _read(Path(path), scope, reader, checked_labels(tags), source)
         return self._remember(turns, origin, whole_source=True, by_source=True, progress=progress)
+
+    def ingest_all(
+        self,
+        paths: Iterable[str | Path],
+        scope: Scope,
+        *,
+        reader: str | None = None,
+        tags: Sequence[str] = (),
+        engine: Engine | None = None,
+        progress: Progress | None = None,
+    ) -> list[tuple[Path, Receipt | AnamnosError]]:
+        """Remember files as ``ingest`` does, and return what came of each: its receipt, or why it was refused.
+
+        engine    what embeds; this process by default. See ``anamnos.system.bulk``
+        progress  counts memories; how many there are in all is known once the last file is read
+        A file that is not what it says, or for which there is no room, is refused, and the others go on; any other
+        error ends it. What was written stays, and the next run goes on from there.
+        """
+        check_scope(scope)
+        labels, work = checked_labels(tags), Embedding(self._portable(self.embedder), self._reader)
+        found: list[tuple[Path, Receipt | AnamnosError]] = []
+        receipt, done, total = Receipt((), (), 0), 0, 0
+        refused: AnamnosError | None = None
+
+        def batches() -> Iterator[_Batch]:
+            nonlocal total
+            for path in {path.absolute(): path for path in map(Path, paths)}.values():  # planned ahead, so only once
+                try:
+                    turns, origin = _read(path, scope, reader, labels)
+                    planned = self._planned(turns, origin, whole_source=True, by_source=True)
+                except (InvalidInput, LimitExceeded) as exc:
+                    yield _Batch(path, [], [], last=True, refused=exc)
+                    continue
+                total += len(planned)
+                for start in range(0, len(planned), self.settings.batch_size):
+                    batch = planned[start : start + self.settings.batch_size]
+                    yield _Batch(path, batch, self._admitted(batch), last=start + len(batch) == len(planned))
+
+        for batch, made in each(engine or Local(), work, batches(), _words_of):
+            refused = refused or batch.refused
+            try:
+                if refused is None:
+                    ops = self._embedded_ops(batch.new, *result(made))
+                    receipt = _merge(receipt, batch.planned, self._write(ops, jobs=self._slow_work(scope)))
+                    if batch.last:
+                        self._extract(scope)
+            except (InvalidInput, LimitExceeded) as exc:
+                refused = exc
+            done += len(batch.planned)
+            if progress:
+                progress(done, total)
+            if batch.last:
+                found.append((batch.path, refused or receipt))
+                receipt, refused = Receipt((), (), 0), None
+        return found
 
     def enrich(self, scope: Scope, *, extractor: str = "rules", progress: Progress | None = None) -> Receipt:
         """Find what the turns and notes of a scope say (facts, preferences, names, times) and remember it beside them.
@@ -208,6 +262,31 @@ class Writing(Core):
         ends: datetime | None = None,
         progress: Progress | None = None,
     ) -> Receipt:
+        planned = self._planned(
+            turns, origin, said_now=said_now, whole_source=whole_source, by_source=by_source, ends=ends
+        )
+        receipt = Receipt((), (), self.vault.store.sequence())
+        size = self.settings.batch_size if whole_source else max(len(planned), 1)  # one add is one transaction
+        for start in range(0, len(planned), size):
+            batch = planned[start : start + size]
+            part = self._write(self._ops(batch), jobs=self._slow_work(origin.scope))
+            receipt = _merge(receipt, batch, part)
+            if progress:
+                progress(start + len(batch), len(planned))
+        self._extract(origin.scope)
+        return receipt
+
+    def _planned(
+        self,
+        turns: Sequence[Turn],
+        origin: Origin,
+        *,
+        said_now: datetime | None = None,
+        whole_source: bool = False,
+        by_source: bool = False,
+        ends: datetime | None = None,
+    ) -> list[Planned]:
+        """Return what is to be done with each turn."""
         for turn in turns:
             self._checked_text(turn.content)
         now = self._clock()
@@ -219,17 +298,12 @@ class Writing(Core):
         if ends is not None:
             life: dict[str, Any] = {"expires_at": ends}
             planned = [_as(item, lambda c: replace(c, lifecycle=replace(c.lifecycle, **life))) for item in planned]
-        receipt = Receipt((), (), self.vault.store.sequence())
-        size = self.settings.batch_size if whole_source else max(len(planned), 1)  # one add is one transaction
-        for start in range(0, len(planned), size):
-            batch = planned[start : start + size]
-            part = self._write(self._ops(batch), jobs=self._slow_work(origin.scope))
-            receipt = _merge(receipt, batch, part)
-            if progress:
-                progress(start + len(batch), len(planned))
+        return planned
+
+    def _extract(self, scope: Scope) -> None:
+        """Find at once what new turns say, if the settings want that."""
         if self.settings.extract != "off" and self.settings.background == "off":
-            self.enrich(origin.scope, extractor=self.settings.extract)
-        return receipt
+            self.enrich(scope, extractor=self.settings.extract)
 
     def _slow_work(self, scope: Scope) -> list[NewJob]:
         """Return what is to be done about new memories of a scope in the background."""
@@ -237,6 +311,34 @@ class Writing(Core):
         if how == "off" or self.settings.background == "off":
             return []
         return [NewJob("enrich", scope, {"extractor": how}, key=how)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What a file comes to, in part: written in one transaction.
+
+    new      what of it is not known already, and its keys
+    last     whether nothing of the file follows
+    refused  why nothing of it is taken
+    """
+
+    path: Path
+    planned: Sequence[Planned]
+    new: Sequence[tuple[MemCube, bytes]]
+    last: bool
+    refused: AnamnosError | None = None
+
+
+def _words_of(batch: _Batch) -> list[Words]:
+    return [words_of(cube) for cube, _ in batch.new]
+
+
+def _read(
+    path: Path, scope: Scope, reader: str | None, tags: tuple[str, ...], source: str | None = None
+) -> tuple[list[Turn], Origin]:
+    """Return the turns of a file and where they come from."""
+    name, turns = read_source(path, reader=reader)
+    return turns, Origin(scope, source or str(path.absolute()), f"{name}/1", tags)
 
 
 def _said_at(item: Planned, now: datetime) -> Planned:

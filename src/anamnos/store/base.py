@@ -13,6 +13,10 @@ Laws (``anamnos.testing.StoreContract`` checks them on every engine, ``Reference
  9. Rows are numbers >= 1 that only grow and are never used again.
 10. A read ``as_of`` a moment sees the versions of which ``held_at`` says yes, at most one of each cube, with their
     terms and vectors; what was erased since is not among them.
+11. A store with the setting ``MOVED_TO`` takes no write: ``write()`` raises Moved. Reads go on.
+12. What ``restore`` and ``follow`` are given is there under the rows and numbers that it had; neither is given again.
+13. While a store has the setting ``MOVING``, its feed also tells, as ``written``, of versions that change where they
+    lie: touched, given other terms or vectors, bereft of a link to what was erased or of a name that was forgotten.
 Errors are StoreError and its kinds; the engine's own never get out.
 """
 
@@ -29,12 +33,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anamnos.cube import CubeId, MemCube, Scope
+from anamnos.errors import Moved
 from anamnos.store.jobs import Job, JobQueue, NewJob
 from anamnos.store.ledger import Entry, Ledger, Note, RecordKind
 from anamnos.store.working import WorkingTable
 from anamnos.types import Change, Derived, Filter, Vector
 
 Rows = NDArray[np.int64]
+
+MOVED_TO = "moved_to"
+"""The setting of a store whose memories live on elsewhere: where."""
+MOVING = "moving"
+"""The setting of a store whose memories are being copied to another one."""
+MIGRATING = "migrating"
+"""The setting of a store that is being filled from another one; no vault is opened on it."""
 
 
 def held_at(cube: MemCube, moment: datetime) -> bool:
@@ -47,8 +59,28 @@ def held_at(cube: MemCube, moment: datetime) -> bool:
     return all((since is None or since <= moment) and (until is None or moment < until) for since, until in spans)
 
 
+def refuse_moved(where: str | None) -> None:
+    """Raise Moved if ``where``, a store's setting ``MOVED_TO``, is set."""
+    if where is not None:
+        raise Moved(
+            f"These memories have moved to {where}; what is written here would be lost.",
+            hint=f'Open them there: set store = "{where}".' if "://" in where else f"Open the vault {where}.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A version as a store holds it: its row, what it is found by, and the key that it was written under."""
+
+    row: int
+    cube: MemCube
+    derived: Derived | None
+    key: bytes
+
+
 class Transaction(Protocol):
-    """The primitives of one write. Only ``anamnos.store.apply`` decides when to use which."""
+    """The primitives of one write. Only ``anamnos.store.apply`` decides when to use which, but for ``clear``,
+    ``restore``, ``restore_audit`` and ``follow``, by which one store becomes what another is."""
 
     def current(self, cube_id: CubeId) -> MemCube | None:
         """Return the current version of a cube, as seen inside this write."""
@@ -79,6 +111,27 @@ class Transaction(Protocol):
 
     def erase(self, cube_id: CubeId) -> None:
         """Remove all versions of a cube, and every link to it."""
+
+    def clear(self, cube_id: CubeId) -> None:
+        """Remove all versions of a cube to ``restore`` others: no change is noted, and others' links to it stay."""
+
+    def restore(self, stored: Stored) -> None:
+        """Store a version of another store in the row that it has there; no change is noted.
+
+        Raises: ConfigError if the vector is not of the embedder in use.
+        """
+
+    def restore_audit(self, entries: Sequence[Entry], names: Mapping[str, str]) -> None:
+        """Add entries of another store's audit as they are; of names behind pseudonyms, keep ``names`` and no others.
+
+        Raises: Corrupt if an entry does not follow the one before.
+        """
+
+    def follow(self, changes: Sequence[Change]) -> None:
+        """Note changes of another store under their own numbers; their rows are not given to others.
+
+        Raises: StoreError if one is not behind the last.
+        """
 
     def setting(self, name: str) -> str | None:
         """Return a setting of the store, as seen inside this write."""
@@ -183,6 +236,9 @@ class Store(Protocol):
 
     def export(self, scope: Scope | None = None) -> Iterator[tuple[MemCube, Derived | None, bytes]]:
         """Yield every version of every cube of a scope (None: of all), by id and version, with what it is found by."""
+
+    def versions(self, cube_ids: Iterable[CubeId]) -> builtins.list[Stored]:
+        """Return every version of these cubes, by id and version, all as of one moment."""
 
     def find(self, keys: Iterable[bytes]) -> dict[bytes, CubeId]:
         """Return, for those idempotency keys that are known, the cube's id."""
@@ -289,4 +345,19 @@ class Store(Protocol):
         """Write a consistent copy of the store's rows to a new file while others read and write."""
 
 
-__all__ = ["Change", "Derived", "EmbedderInfo", "Outline", "Rows", "Store", "Transaction", "Vector", "held_at"]
+__all__ = [
+    "MIGRATING",
+    "MOVED_TO",
+    "MOVING",
+    "Change",
+    "Derived",
+    "EmbedderInfo",
+    "Outline",
+    "Rows",
+    "Store",
+    "Stored",
+    "Transaction",
+    "Vector",
+    "held_at",
+    "refuse_moved",
+]

@@ -21,7 +21,7 @@ from __future__ import annotations
 import builtins
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -224,6 +224,10 @@ class JobQueue(Protocol):
 
     def recurring(self) -> builtins.list[Recurring]:
         """Return what recurs, by kind and scope; that of the whole vault first."""
+
+    def restore(self, jobs: Sequence[Job], recurring: Sequence[Recurring], paused: Collection[str | None]) -> None:
+        """Hold what another queue shows, and nothing else: its jobs with their numbers and states, what recurs and
+        what is paused there."""
 
 
 def backoff(number: int, attempts: int) -> timedelta:

@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from anamnos.cube import CubeId, check_id, check_name, check_time, to_iso
-from anamnos.errors import InvalidInput
+from anamnos.errors import Corrupt, InvalidInput
 
 FIRST = bytes(32)
 """What the first entry holds in place of the hash of the one before."""
@@ -106,6 +106,13 @@ def hash_of(entry: Entry) -> bytes:
     )
 
 
+def check_follows(entry: Entry, last: Entry | None) -> None:
+    """Raise Corrupt unless an entry continues the chain behind ``last``."""
+    seq, previous = (last.seq, last.hash) if last is not None else (0, FIRST)
+    if (entry.seq, entry.previous) != (seq + 1, previous) or hash_of(entry) != entry.hash:
+        raise Corrupt(f"Audit entry {entry.seq} does not follow entry {seq}.", hint="Run: anamnos audit verify")
+
+
 def _hash(seq: int, at: datetime, *rest: Any) -> bytes:
     *fields, previous = rest
     return hashlib.sha256(previous + json.dumps([seq, to_iso(at), *fields]).encode("ascii")).digest()
@@ -130,4 +137,4 @@ class Ledger(Protocol):
         """Return what is wrong with how the engine keeps the audit, one sentence each."""
 
 
-__all__ = ["FIRST", "Decision", "Entry", "Ledger", "Note", "RecordKind", "entered", "hash_of"]
+__all__ = ["FIRST", "Decision", "Entry", "Ledger", "Note", "RecordKind", "check_follows", "entered", "hash_of"]

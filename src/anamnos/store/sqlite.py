@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 
 from anamnos.cube import CubeId, MemCube, Scope
 from anamnos.errors import Conflict
-from anamnos.store.base import EmbedderInfo, Outline, Rows
+from anamnos.store.base import EmbedderInfo, Outline, Rows, Stored
+from anamnos.store.rows import (
+    CUBE_COLUMNS,
+    CUBE_TABLES,
+    cube_from_row,
+    id_bytes,
+    id_text,
+    vector_from_bytes,
+)
 from anamnos.store.sqlite_file import SqliteFile
 from anamnos.store.sqlite_filter import (
     EXPIRY,
@@ -33,19 +41,10 @@ from anamnos.store.sqlite_filter import (
 )
 from anamnos.store.sqlite_jobs import SqliteJobs
 from anamnos.store.sqlite_ledger import SqliteLedger
-from anamnos.store.sqlite_rows import (
-    CUBE_COLUMNS,
-    CUBE_TABLES,
-    cube_from_row,
-    id_bytes,
-    id_text,
-    vector_from_bytes,
-)
 from anamnos.store.sqlite_working import SqliteWorking
-from anamnos.store.sqlite_write import read_links
+from anamnos.store.sqlite_write import KINDS, read_links
 from anamnos.types import Change, Derived, Filter
 
-_KINDS = ("written", "retired", "erased")
 _UNKNOWN_TIME = np.iinfo(np.int64).min
 
 
@@ -93,29 +92,37 @@ class SqliteStore(SqliteFile):
     def export(self, scope: Scope | None = None) -> Iterator[tuple[MemCube, Derived | None, bytes]]:
         condition, values = ("1", []) if scope is None else scope_condition(scope)
         with self._reading() as db:
-            rows = db.execute(
+            rows: Any = db.execute(
                 f"SELECT c.row, c.id, c.version FROM cubes c JOIN scopes s USING (scope)"
                 f" WHERE {condition} ORDER BY c.id, c.version",
                 values,
             ).fetchall()
             for row, _, _ in rows:
-                cube = self._cubes("c.row = ?", (row,), db=db)[0]
-                terms, key = db.execute("SELECT terms, key FROM cubes WHERE row = ?", (row,)).fetchone()  # type: ignore[misc]
-                vector = db.execute(
-                    "SELECT vector, e.dim FROM vectors JOIN embedders e USING (embedder) WHERE row = ? AND in_use",
-                    (row,),
-                ).fetchone()
-                tokens = db.execute(
-                    "SELECT tokens FROM tokens JOIN embedders USING (embedder) WHERE row = ? AND in_use", (row,)
-                ).get
-                derived = None
-                if terms is not None:
-                    derived = Derived(
-                        np.frombuffer(terms, dtype="<u4"),
-                        None if vector is None else vector_from_bytes(*vector),
-                        tokens=tokens or b"",
-                    )
-                yield cube, derived, key or b""
+                stored = self._stored(db, row)
+                yield stored.cube, stored.derived, stored.key
+
+    def versions(self, cube_ids: Iterable[CubeId]) -> builtins.list[Stored]:
+        sql = "SELECT row FROM cubes WHERE id = ? ORDER BY version"
+        with self._reading() as db:
+            rows: Any = [row for each in sorted(set(cube_ids)) for (row,) in db.execute(sql, (id_bytes(each),))]
+            return [self._stored(db, row) for row in rows]
+
+    def _stored(self, db: apsw.Connection, row: int) -> Stored:
+        terms, key = db.execute("SELECT terms, key FROM cubes WHERE row = ?", (row,)).fetchone()  # type: ignore[misc]
+        vector = db.execute(
+            "SELECT vector, e.dim FROM vectors JOIN embedders e USING (embedder) WHERE row = ? AND in_use", (row,)
+        ).fetchone()
+        tokens = db.execute(
+            "SELECT tokens FROM tokens JOIN embedders USING (embedder) WHERE row = ? AND in_use", (row,)
+        ).get
+        derived = None
+        if terms is not None:
+            derived = Derived(
+                np.frombuffer(terms, dtype="<u4"),
+                None if vector is None else vector_from_bytes(*vector),
+                tokens=tokens or b"",
+            )
+        return Stored(row, self._cubes("c.row = ?", (row,), db=db)[0], derived, key or b"")
 
     def find(self, keys: Iterable[bytes]) -> dict[bytes, CubeId]:
         found: dict[bytes, CubeId] = {}
@@ -208,7 +215,7 @@ class SqliteStore(SqliteFile):
             rows = db.execute(
                 "SELECT seq, kind, row, id FROM changes WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
             )
-            return [Change(seq, _KINDS[kind], row, id_text(cube_id)) for seq, kind, row, cube_id in rows]  # type: ignore[arg-type]
+            return [Change(seq, KINDS[kind], row, id_text(cube_id)) for seq, kind, row, cube_id in rows]  # type: ignore[arg-type]
 
     def outline(
         self,
@@ -344,6 +351,8 @@ class SqliteStore(SqliteFile):
     def put_terms(self, terms: Mapping[int, bytes]) -> None:
         with self.write() as tx:
             tx.db.executemany("UPDATE cubes SET terms = ? WHERE row = ?", [(t, row) for row, t in terms.items()])
+            for row in terms:
+                tx.note_changed("row = ?", row)
 
     # --- the whole
 

@@ -18,6 +18,7 @@ import apsw
 
 from anamnos.errors import AnamnosError, Busy, Corrupt, InvalidInput, MigrationNeeded, StoreError
 from anamnos.store import sqlite_vfs
+from anamnos.store.base import MOVED_TO, refuse_moved
 from anamnos.store.files import sync_folder, wipe
 from anamnos.store.migrations import MIGRATIONS, SCHEMA_VERSION
 from anamnos.store.sqlite_cipher import PageCipher
@@ -146,6 +147,7 @@ class SqliteFile:
             db.execute("BEGIN IMMEDIATE")
             try:
                 tx = SqliteTransaction(db)
+                refuse_moved(tx.setting(MOVED_TO))
                 yield tx
                 tx.finish()
                 db.execute("COMMIT")
@@ -248,6 +250,20 @@ class SqliteFile:
             except OSError as exc:
                 raise StoreError(
                     f"{self.path} could not be replaced: {exc.strerror}.", hint="Make the vault's folder writable."
+                ) from exc
+
+    def wipe(self) -> None:
+        """Overwrite and remove the file; the store must be closed. Raises: Busy if others have it open, StoreError."""
+        with self._errors(), closing(sqlite_vfs.connect(self.path, self._key)) as db:
+            db.set_busy_timeout(round(self.busy_timeout_s * 1000))
+            _stay_alone(db, self.path)
+            if os.name == "nt":
+                db.close()
+            try:
+                wipe(self.path)
+            except OSError as exc:
+                raise StoreError(
+                    f"{self.path} could not be removed: {exc.strerror}.", hint="Make the vault's folder writable."
                 ) from exc
 
     @contextmanager

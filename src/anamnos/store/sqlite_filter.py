@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from anamnos.cube import Scope, to_iso
-from anamnos.store.sqlite_rows import micros
+from anamnos.store.rows import micros
 from anamnos.types import SEARCHED_STATES, And, Comparison, Field, Filter, Not, Or, Where, fold, names_state
 
 EXPIRY = "rtrim(json_extract(c.more, '$.lifecycle.expires_at'), 'Z')"

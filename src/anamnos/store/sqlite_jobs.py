@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import apsw
 
 from anamnos.cube import Scope, freeze_json, thaw_json
 from anamnos.store.jobs import KEPT, Job, JobState, NewJob, QueueClock, Recurring, backoff
-from anamnos.store.sqlite_rows import from_micros, micros
+from anamnos.store.rows import from_micros, micros
 
 if TYPE_CHECKING:
     from anamnos.store.sqlite_write import SqliteTransaction
@@ -245,6 +245,35 @@ class SqliteJobs:
                 for kind, *scope, payload, priority, every, after in rows
             ]
 
+    def restore(self, jobs: Sequence[Job], recurring: Sequence[Recurring], paused: Collection[str | None]) -> None:
+        with self._write() as tx:
+            db, ahead = tx.db, _clock(tx.db).ahead
+            held: Any = db.execute("SELECT scope FROM jobs UNION SELECT scope FROM recurring_jobs").fetchall()
+            for table in ("jobs", "recurring_jobs", "paused_jobs"):
+                db.execute(f"DELETE FROM {table}")
+            db.executemany(_FORGET_UNUSED_SCOPE, held)
+
+            def number(scope: Scope | None) -> int | None:
+                return None if scope is None else tx.scope_number(scope)
+
+            for job in jobs:
+                until = None if job.leased_until is None else _queue_time(job.leased_until, ahead)
+                ended = (micros(job.created_at), micros(job.started_at), micros(job.finished_at), job.done, job.total)
+                db.execute(
+                    "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        *(job.id, job.kind, number(job.scope), _json(job), job.key, job.priority, str(job.state)),
+                        *(job.attempts, job.max_attempts, _queue_time(job.run_after, ahead), until),
+                        *(job.worker, job.error, *ended),
+                    ),
+                )
+            for one in recurring:
+                span, after = one.every // _MICROSECOND, _queue_time(one.run_after, ahead)
+                values = (one.kind, number(one.scope), _json(one), one.priority, span, after)
+                db.execute("INSERT INTO recurring_jobs VALUES (?, ?, ?, ?, ?, ?)", values)
+            db.executemany("INSERT INTO paused_jobs VALUES (?)", [(kind or "",) for kind in paused])
+            tx.erased = True
+
 
 _WAIT = "state = 'waiting', worker = NULL, leased_until = NULL"
 _END = "worker = NULL, leased_until = NULL, finished_at = :now,"
@@ -381,7 +410,7 @@ def _scope(parts: builtins.list[Any]) -> Scope | None:
     return None if parts[0] is None else Scope(*parts)
 
 
-def _json(job: NewJob) -> str:
+def _json(job: NewJob | Job | Recurring) -> str:
     return json.dumps(thaw_json(job.payload), separators=(",", ":"))
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import builtins
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import apsw
 
 from anamnos.errors import Corrupt
-from anamnos.store.ledger import FIRST, Entry, Note, RecordKind, entered
-from anamnos.store.sqlite_rows import from_micros, id_bytes, id_text, micros
+from anamnos.store.ledger import FIRST, Entry, Note, RecordKind, check_follows, entered
+from anamnos.store.rows import from_micros, id_bytes, id_text, micros
 
 _COLUMNS = "seq, at, principal, verb, id, before, after, purpose, decision, previous, hash"
 
@@ -75,12 +75,28 @@ class LedgerWriter:
         seq, previous = self._head
         token = None if note.principal is None else self._token(note.principal)
         entry = entered(seq + 1, note, token, previous)
-        db.execute(
+        self._add(entry)
+        self._head = entry.seq, entry.hash
+        return entry
+
+    def restore(self, entries: Sequence[Entry], names: Mapping[str, str]) -> None:
+        row: Any = self._db.execute(f"SELECT {_COLUMNS} FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+        last = None if row is None else _entry(row)
+        for entry in entries:
+            check_follows(entry, last)
+            self._add(entry)
+            last = entry
+        self._head = None
+        self._db.execute("DELETE FROM audit_names")
+        self._db.executemany("INSERT INTO audit_names VALUES (?, ?)", list(names.items()))
+
+    def _add(self, entry: Entry) -> None:
+        self._db.execute(
             f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 entry.seq,
                 micros(entry.at),
-                token,
+                entry.principal,
                 entry.verb,
                 None if entry.cube_id is None else id_bytes(entry.cube_id),
                 entry.before,
@@ -91,8 +107,6 @@ class LedgerWriter:
                 entry.hash,
             ),
         )
-        self._head = entry.seq, entry.hash
-        return entry
 
     def record(self, kind: RecordKind, name: str, value: Mapping[str, Any] | None) -> None:
         if value is None:
@@ -101,7 +115,7 @@ class LedgerWriter:
             text = json.dumps(dict(value), ensure_ascii=False)
             self._db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (kind, name, text))
 
-    def forget_name(self, name: str) -> int:
+    def forget_name(self, name: str, changes_row: Callable[[int], None]) -> int:
         db = self._db
         db.execute("DELETE FROM audit_names WHERE name = ?", (name,))
         changed = db.changes()
@@ -120,6 +134,7 @@ class LedgerWriter:
             more = {**more, "policy": policy} if policy else {k: v for k, v in more.items() if k != "policy"}
             new = json.dumps(more, ensure_ascii=False, separators=(",", ":")) if more else None
             db.execute("UPDATE cubes SET more = ? WHERE row = ?", (new, row))
+            changes_row(row)
             changed += 1
         return changed
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from anamnos.cube import Scope
-from anamnos.store.sqlite_rows import id_bytes, id_text
+from anamnos.store.rows import id_bytes, id_text
 from anamnos.store.working import Kept
 
 if TYPE_CHECKING:

@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anamnos.cube import CubeId, Link, MemCube, Scope, Substrate
-from anamnos.errors import ConfigError
-from anamnos.store.base import EmbedderInfo
+from anamnos.errors import ConfigError, StoreError
+from anamnos.store.base import MOVING, EmbedderInfo, Stored
 from anamnos.store.jobs import Job, NewJob
 from anamnos.store.ledger import Entry, Note, RecordKind
-from anamnos.store.sqlite_jobs import enqueue
-from anamnos.store.sqlite_ledger import LedgerWriter
-from anamnos.store.sqlite_rows import (
+from anamnos.store.rows import (
     CUBE_COLUMNS,
     CUBE_TABLES,
     cube_from_row,
@@ -28,7 +26,9 @@ from anamnos.store.sqlite_rows import (
     more_json,
     vector_bytes,
 )
-from anamnos.types import Derived
+from anamnos.store.sqlite_jobs import enqueue
+from anamnos.store.sqlite_ledger import LedgerWriter
+from anamnos.types import Change, Derived
 
 # scopes that jobs and working memories name: such a one is forgotten when it covers no memory any more
 _WATCHED_SCOPES = " UNION ".join(
@@ -41,6 +41,9 @@ _FORGET_SCOPES_OF_A_USER = (
     " AND (s.agent IS NULL OR s.agent = t.agent) AND (s.session IS NULL OR s.session = t.session))"
 )
 
+
+KINDS = ("written", "retired", "erased")
+"""Of changes, in the order of the numbers that stand for them in the table."""
 
 _REBUILD_FROM = 200
 """From so many erased texts on, making all trigrams anew is faster than taking them out, whatever their number."""
@@ -58,6 +61,7 @@ class SqliteTransaction:
         self._origins: dict[tuple[str | None, str | None], int] = {}
         self._embedder: tuple[int, str, int] | None = None
         self._erased_texts: dict[int, str] = {}  # by row
+        self._moving: bool | None = None
 
     def current(self, cube_id: CubeId) -> MemCube | None:
         return self._one("c.id = ? AND c.current", (id_bytes(cube_id),))
@@ -100,6 +104,37 @@ class SqliteTransaction:
             "UPDATE cubes SET state = ?, importance = ?, more = ? WHERE id = ? AND current",
             (str(cube.lifecycle.state), cube.lifecycle.importance, more_json(cube), id_bytes(cube.id)),
         )
+        self.note_changed("id = ? AND current", id_bytes(cube.id))
+
+    def clear(self, cube_id: CubeId) -> None:
+        for row, content in self._remove(cube_id):
+            if content is not None:  # at once: the same text may come back into this row before the end of the write
+                take_out = "INSERT INTO trigrams (trigrams, rowid, content) VALUES ('delete', ?, ?)"
+                self.db.execute(take_out, (row, content))
+
+    def restore(self, stored: Stored) -> None:
+        derived = stored.derived
+        terms = None if derived is None else derived.terms.astype("<u4").tobytes()
+        self._insert_cube(stored.cube, terms, stored.key, stored.row)
+        if derived is not None and derived.vector is not None:
+            self._put_own_vector(stored.row, derived)
+
+    def restore_audit(self, entries: Sequence[Entry], names: Mapping[str, str]) -> None:
+        self._ledger.restore(entries, names)
+        self.erased = True  # perhaps a name was forgotten
+
+    def follow(self, changes: Sequence[Change]) -> None:
+        last = int(self.db.execute("SELECT ifnull(max(seq), 0) FROM changes").get)
+        for change in changes:
+            if change.seq <= last:
+                raise StoreError(f"Change {change.seq} does not follow change {last}.")
+            last = change.seq
+            values = (change.seq, KINDS.index(change.kind), change.row, id_bytes(change.cube_id))
+            self.db.execute("INSERT INTO changes VALUES (?, ?, ?, ?)", values)
+        highest = max((change.row for change in changes), default=0)
+        self.db.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'cubes'", (highest,))
+        if not self.db.changes():
+            self.db.execute("INSERT INTO sqlite_sequence VALUES ('cubes', ?)", (highest,))
 
     def setting(self, name: str) -> str | None:
         value: str | None = self.db.execute("SELECT value FROM settings WHERE name = ?", (name,)).get
@@ -124,15 +159,16 @@ class SqliteTransaction:
 
     def forget_name(self, name: str) -> int:
         self.erased = True
-        return self._ledger.forget_name(name)
+        return self._ledger.forget_name(name, lambda row: self.note_changed("row = ?", row))
 
-    def _insert_cube(self, cube: MemCube, terms: bytes | None, key: bytes | None) -> int:
-        """Store a version with its links and trigrams, and return its row."""
+    def _insert_cube(self, cube: MemCube, terms: bytes | None, key: bytes | None, row: int | None = None) -> int:
+        """Store a version with its links and trigrams, and return its row: a new one, and noted, if none is given."""
         content = cube.content if isinstance(cube.content, str) else cube.content.sha256
         life, origin = cube.lifecycle, cube.provenance
         self.db.execute(
-            "INSERT INTO cubes VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO cubes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
+                row,
                 id_bytes(cube.id),
                 cube.version,
                 int(cube.time.superseded_at is None),
@@ -154,7 +190,7 @@ class SqliteTransaction:
                 more_json(cube),
             ),
         )
-        row = self.db.last_insert_rowid()
+        is_new, row = row is None, self.db.last_insert_rowid()
         for place, link in enumerate(cube.links):
             self.db.execute(
                 "INSERT INTO links VALUES (?, ?, ?, ?, ?)",
@@ -164,7 +200,8 @@ class SqliteTransaction:
             self.db.execute("INSERT OR IGNORE INTO derivations VALUES (?, ?)", (row, id_bytes(source)))
         if cube.substrate is Substrate.TEXT:
             self.db.execute("INSERT INTO trigrams (rowid, content) VALUES (?, ?)", (row, content))
-        self._note(0, row, id_bytes(cube.id))
+        if is_new:
+            self._note(0, row, id_bytes(cube.id))
         return row
 
     def retire(self, cube_id: CubeId, at: datetime) -> None:
@@ -173,15 +210,11 @@ class SqliteTransaction:
         self._note(1, row, id_bytes(cube_id))
 
     def erase(self, cube_id: CubeId) -> None:
-        rows: Any = self.db.execute(
-            "SELECT row, content, substrate, scope, origin FROM cubes WHERE id = ?", (id_bytes(cube_id),)
-        ).fetchall()
-        for row, content, substrate, scope, origin in rows:
-            self._erased_names |= {("scopes", "scope", scope), ("origins", "origin", origin)}
-            if substrate == Substrate.TEXT:
+        for row, content in self._remove(cube_id):
+            if content is not None:
                 self._erased_texts[row] = content
-            self.db.execute("DELETE FROM cubes WHERE row = ?", (row,))
             self._note(2, row, id_bytes(cube_id))
+        self.note_changed("row IN (SELECT row FROM links WHERE target = ?)", id_bytes(cube_id))
         self.db.execute(
             "UPDATE cubes SET linked = EXISTS (SELECT 1 FROM links l WHERE l.row = cubes.row AND l.target != ?1)"
             " WHERE row IN (SELECT row FROM links WHERE target = ?1)",
@@ -189,7 +222,17 @@ class SqliteTransaction:
         )
         self.db.execute("DELETE FROM links WHERE target = ?", (id_bytes(cube_id),))
         self.db.execute("DELETE FROM working WHERE id = ?", (id_bytes(cube_id),))
+
+    def _remove(self, cube_id: CubeId) -> list[tuple[int, str | None]]:
+        """Remove all versions of a cube; return their rows, and their texts, which the trigrams still have."""
+        rows: Any = self.db.execute(
+            "SELECT row, content, substrate, scope, origin FROM cubes WHERE id = ?", (id_bytes(cube_id),)
+        ).fetchall()
+        for row, _, _, scope, origin in rows:
+            self._erased_names |= {("scopes", "scope", scope), ("origins", "origin", origin)}
+            self.db.execute("DELETE FROM cubes WHERE row = ?", (row,))
         self.erased = True
+        return [(row, content if substrate == Substrate.TEXT else None) for row, content, substrate, _, _ in rows]
 
     def finish(self) -> None:
         """Take out what an erased memory leaves behind, once all of them are known."""
@@ -219,6 +262,7 @@ class SqliteTransaction:
         for table in ("vectors", "tokens"):
             self.db.execute(f"DELETE FROM {table} WHERE row = ? AND embedder = ?", (row, number))
         self._insert_vector(row, number, vector, tokens)
+        self.note_changed("row = ?", row)
 
     def _insert_vector(self, row: int, number: int, vector: NDArray[np.float32], tokens: bytes) -> None:
         self.db.execute(
@@ -256,6 +300,15 @@ class SqliteTransaction:
 
     def _note(self, kind: int, row: int, cube_id: bytes) -> None:
         self.db.execute("INSERT INTO changes (kind, row, id) VALUES (?, ?, ?)", (kind, row, cube_id))
+
+    def note_changed(self, condition: str, value: Any) -> None:
+        """Note versions that were changed where they lie, if the store's memories are being moved."""
+        if self._moving is None:
+            self._moving = self.setting(MOVING) is not None
+        if self._moving:
+            self.db.execute(
+                f"INSERT INTO changes (kind, row, id) SELECT 0, row, id FROM cubes WHERE {condition}", (value,)
+            )
 
     def scope_number(self, scope: Scope) -> int:
         if scope not in self._scopes:

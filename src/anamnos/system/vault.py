@@ -14,17 +14,38 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from anamnos.errors import ConfigError, Corrupt, NotFound, StoreError
+from anamnos.errors import ConfigError, Corrupt, Moved, NotFound, StoreError
+from anamnos.index.base import VectorIndex
+from anamnos.index.engine import EngineIndex
 from anamnos.index.exact import ExactIndex
 from anamnos.index.exact_resident import ResidentIndex
+from anamnos.index.lsh import LshIndex
+from anamnos.index.spann.index import LEAST, WORTH_IT, SpannIndex
 from anamnos.store import keys
-from anamnos.store.base import EmbedderInfo, Store
+from anamnos.store.base import MIGRATING, MOVED_TO, EmbedderInfo, Store, refuse_moved
 from anamnos.store.blobs import BlobStore
 from anamnos.store.files import wipe
 from anamnos.store.keys import UserKey
 from anamnos.store.sqlite import SqliteStore
 from anamnos.store.sqlite_file import drop_leftovers, is_key_of, is_plain
 from anamnos.system.backup import BackupReport, increment, whole
+
+
+def store_at(address: str, *, busy_timeout_s: float = 60.0) -> Store | None:
+    """Return the store, not opened, that the setting ``store`` names; None if it is the vault's own file.
+
+    Raises: ConfigError if no engine knows the address, or its packages are not installed.
+    """
+    if not address:
+        return None
+    if not address.startswith(("postgresql://", "postgres://")):
+        scheme = address.partition("://")[0] if "://" in address else "no address"  # the rest may hold a password
+        raise ConfigError(
+            f"The setting store cannot be {scheme!r}.", hint="Leave it empty, or write postgresql://user@host/database."
+        )
+    from anamnos.store.postgres import PostgresStore
+
+    return PostgresStore(address, busy_timeout_s=busy_timeout_s)
 
 
 class Vault:
@@ -54,11 +75,13 @@ class Vault:
         self._key = key
         self._read_only = read_only
 
-    def open(self) -> Self:
+    def open(self, *, moving: bool = False) -> Self:
         """Open the store. Raises: StoreError and its kinds, naming what to do; ConfigError if a key is missing or too
         many, AccessDenied if it is the wrong one.
+
+        moving  also if its memories have moved elsewhere, or are still on their way here
         """
-        if self._read_only and not (self.folder / "anamnos.db").exists():
+        if self._own_store and self._read_only and not (self.folder / "anamnos.db").exists():
             raise NotFound(f"There is no vault in {self.folder}.", hint="Check the path.")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -76,10 +99,26 @@ class Vault:
             raise ConfigError("A key is given, but the store is not the vault's own: it would not be encrypted.")
         said = self._unlock() if self._own_store else None
         self.store.open()
+        if not moving:
+            self._check_here()
         if said is not None and said.unfinished and not self._read_only:
             with self.store.write():  # only one of those who open it does this
                 self._finish()
         return self
+
+    def _check_here(self) -> None:
+        """Raise Moved if the memories have moved elsewhere, unless to be read only, or are not all here yet."""
+        try:
+            if self.store.setting(MIGRATING) is not None:
+                raise Moved(
+                    f"Memories are still being moved into the store of the vault {self.folder}.",
+                    hint="Run anamnos migrate-store again, on the vault that they come from.",
+                )
+            if not self._read_only:
+                refuse_moved(self.store.setting(MOVED_TO))
+        except BaseException:
+            self.store.close()
+            raise
 
     def close(self) -> None:
         """Close the store."""
@@ -138,18 +177,47 @@ class Vault:
         in_use = next(wrapped for wrapped, data_key in found.items() if data_key == self.data_key)
         keys.mark(self.folder, said, unfinished=False, only=in_use)
 
-    def index(self, info: EmbedderInfo) -> ExactIndex | ResidentIndex:
-        """Return the vector index of an embedder; its folder is named after it."""
-        if self.data_key is not None:
-            return ResidentIndex(self.store, info)
-        readable = re.sub(r"[^a-z0-9]+", "-", info.id.lower()).strip("-")[:40]
-        name = f"{readable}-{hashlib.sha256(info.id.encode()).hexdigest()[:8]}"
-        return ExactIndex(self.folder / "index" / name, self.store, info)
+    def index(self, info: EmbedderInfo, kind: str = "auto", *, url: str = "", memory_mb: int = 1_024) -> VectorIndex:
+        """Return the vector index of an embedder.
 
-    def drop_other_indexes(self, keep: ExactIndex | ResidentIndex) -> None:
-        """Remove the indexes of embedders that are no longer in use."""
+        kind, url, memory_mb  the settings ``index``, ``index_url`` and ``index_memory_mb``
+        Raises: ConfigError if the vault is encrypted and the vectors, which tell of texts, would leave it; or if an
+        engine's packages are not installed.
+        """
+        if self.data_key is not None:
+            if kind not in ("auto", "exact", "lsh"):
+                raise ConfigError(
+                    f"The index {kind} would keep vectors outside of what is encrypted.",
+                    hint="Leave the setting index at auto for an encrypted vault.",
+                )
+            resident = ResidentIndex(self.store, info)
+            return LshIndex(resident) if kind == "lsh" else resident
+        if kind == "pgvector":
+            from anamnos.index.pgvector import PgVectorIndex
+
+            return PgVectorIndex(url, self.store, info)
+        if kind == "milvus":
+            from anamnos.index.milvus import MilvusIndex
+
+            return MilvusIndex(url, self.store, info)
+        folder = self._index_folder(info)
+        if kind == "exact":
+            return ExactIndex(folder, self.store, info)
+        if kind == "lsh":
+            return LshIndex(ExactIndex(folder, self.store, info))
+        worth_it = WORTH_IT if kind == "auto" else LEAST
+        return SpannIndex(folder, self.store, info, memory_mb=memory_mb, worth_it=worth_it)
+
+    def _index_folder(self, info: EmbedderInfo) -> Path:
+        readable = re.sub(r"[^a-z0-9]+", "-", info.id.lower()).strip("-")[:40]
+        return self.folder / "index" / f"{readable}-{hashlib.sha256(info.id.encode()).hexdigest()[:8]}"
+
+    def drop_other_indexes(self, keep: EmbedderInfo, index: VectorIndex) -> None:
+        """Remove the indexes of embedders that are no longer in use, here and in the engine of ``index``."""
+        if isinstance(index, EngineIndex):
+            index.drop_others()
         for folder in (self.folder / "index").glob("*"):
-            if folder.is_dir() and (isinstance(keep, ResidentIndex) or folder != keep.folder):
+            if folder.is_dir() and folder != self._index_folder(keep):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def drop_unused_blobs(self) -> None:
@@ -175,6 +243,11 @@ class Vault:
                      is gone from it too
         Raises: InvalidInput if the folder is there and not empty, or not a backup of this vault.
         """
+        if not self._own_store:
+            raise ConfigError(
+                "The memories of this vault are on a server; a copy of its folder would be none of them.",
+                hint="Copy the database with the server's own tool (pg_dump), or use: anamnos export",
+            )
         vault = self.store.setting("vault")
         if vault is None:
             self.store.set_setting("vault", uuid.uuid4().hex)
@@ -192,7 +265,9 @@ class Vault:
         parts = {"database": [self.folder / "anamnos.db"], "log": [self.folder / "anamnos.db-wal"]}
         parts["index"] = list((self.folder / "index").rglob("*"))
         parts["blobs"] = list((self.folder / "blobs").rglob("*"))
-        return {name: sum(_disk_bytes(path) for path in paths if path.is_file()) for name, paths in parts.items()}
+        sizes = {name: sum(_disk_bytes(path) for path in paths if path.is_file()) for name, paths in parts.items()}
+        on_server = None if self._own_store else getattr(self.store, "size_bytes", None)
+        return sizes if on_server is None else {**sizes, "database": on_server()}
 
 
 def _disk_bytes(path: Path) -> int:

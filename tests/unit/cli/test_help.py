@@ -78,6 +78,7 @@ def test_every_command_is_in_one_section() -> None:
         "merge",
         "unmerge",
         "doctor",
+        "migrate-store",
         "encrypt",
         "decrypt",
         "rotate-key",

@@ -1,25 +1,30 @@
 """The laws of the ledger, on every engine."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from anamnos.cube import CubeId, MemCube, Policy, Scope
-from anamnos.errors import InvalidInput
+from anamnos.errors import Corrupt, InvalidInput
 from anamnos.store.base import Store
 from anamnos.store.ledger import FIRST, Note, hash_of
 from anamnos.store.sqlite import SqliteStore
 from anamnos.testing.reference_store import ReferenceStore
+from engines import postgres_store
 
 NOW = datetime(2024, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 ID = CubeId("01890a5d-ac96-774b-bcce-b302099a8057")
 
 
-@pytest.fixture(params=["sqlite", "reference"])
+@pytest.fixture(params=["sqlite", "reference", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     made: Store = SqliteStore(tmp_path / "anamnos.db") if request.param == "sqlite" else ReferenceStore()
+    if request.param == "postgres":
+        request.getfixturevalue("postgres_url")
+        made = postgres_store(tmp_path)
     made.open()
     yield made
     made.close()
@@ -95,6 +100,27 @@ def test_records_are_kept_replaced_and_removed(store: Store) -> None:
     assert list(store.ledger.records("rule", "%")) == ["%"]
     assert store.ledger.records("grant") == {"a": {"x": None}}
     assert store.ledger.problems() == []
+
+
+def test_a_chain_is_taken_over_as_it_is(store: Store) -> None:
+    other = ReferenceStore().open()
+    with other.write() as tx:
+        for verb in ("add", "update", "delete"):
+            tx.audit(Note(NOW, "user:ann", verb, ID))
+    entries, names = other.ledger.entries(), other.ledger.names()
+    with store.write() as tx:
+        tx.restore_audit(entries[:2], {"0": "user:eve"})
+    with pytest.raises(Corrupt, match="does not follow"), store.write() as tx:
+        tx.restore_audit(entries[:1], {})
+    with pytest.raises(Corrupt), store.write() as tx:
+        tx.restore_audit([replace(entries[2], verb="add")], {})
+    with store.write() as tx:
+        tx.restore_audit(entries[2:], names)
+        fourth = tx.audit(Note(NOW, "user:ann", "get", ID))
+    assert store.ledger.entries() == [*entries, fourth]
+    assert fourth.previous == entries[2].hash
+    assert fourth.principal == entries[0].principal
+    assert store.ledger.names() == names
 
 
 def _blob() -> object:

@@ -119,10 +119,9 @@ class Neighbours:
     def of(self, cube: MemCube) -> list[tuple[MemCube, float]]:
         """Return the facts nearest to one of them, and their cosines; itself is not among them."""
         own = self._store.rows_of([(cube.id, cube.version)])
-        cosines = self._index.similarities(self._index.gather(own)[0], self._rows)
-        cosines[self._rows == own[0]] = -1.0
-        nearest = [place for place in np.argsort(-cosines, kind="stable")[:NEAREST] if cosines[place] >= LEAST_COSINE]
-        found = self._store.at(self._rows[nearest].tolist())
+        rows, cosines = self._index.search(self._index.gather(own)[0], NEAREST + 1, self._rows)
+        nearest = np.flatnonzero((rows != own[0]) & (cosines >= LEAST_COSINE))[:NEAREST]
+        found = self._store.at(rows[nearest].tolist())
         return list(zip(found, cosines[nearest].tolist(), strict=True))
 
 

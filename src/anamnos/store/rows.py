@@ -1,4 +1,4 @@
-"""How a cube lies in a row of the SQLite store, and comes back from it unchanged."""
+"""How a cube lies in a row of a store of tables, and comes back from it unchanged."""
 
 from __future__ import annotations
 
