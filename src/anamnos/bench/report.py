@@ -12,6 +12,7 @@ from typing import Any
 
 from anamnos.bench.report_compare import SECTIONS
 from anamnos.bench.report_consolidate import consolidate_section
+from anamnos.bench.report_index import index_section
 from anamnos.bench.report_parts import footer as _footer
 from anamnos.bench.report_parts import interval as _interval
 from anamnos.bench.report_parts import latency as _latency
@@ -56,7 +57,7 @@ def section_name(result: Result) -> str:
     kind = str(result["benchmark"])
     if kind == "speed":
         return f"speed-{result['memories']}"
-    if kind in ("compare", "install"):
+    if kind in ("compare", "install", "index"):
         return kind
     if kind == "versus":
         return "-".join([kind, *(Path(result[side]["name"]).stem for side in ("first", "second"))])
@@ -305,6 +306,7 @@ _SECTIONS: dict[str, Callable[[Result], str]] = {
     "versus": _versus,
     "poisoning": poisoning_section,
     "consolidate": lambda result: consolidate_section(result, _limits(result)),
+    "index": lambda result: index_section(result, _limits(result)),
     **SECTIONS,
 }
 

@@ -288,7 +288,7 @@ class SpannIndex:
     def _note(self, mapped: files.Mapped, read: int) -> None:
         self.bytes_read += read
         self._touched += read
-        if self._touched > self._budget:
+        if mapped.written > self._budget and self._touched > self._budget:
             mapped.let_go()
             self._touched = 0
 
