@@ -115,7 +115,9 @@ class Evolving(Searching, Writing):
         """
         sleep = self._sleep(scope, decay, turns, wording, budget_s, progress)
         with alone(self.vault.folder):
-            return sleep.run(steps)
+            report = sleep.run(steps)
+            self._index.maintain()
+        return report
 
     def consolidate_all(
         self,
@@ -162,6 +164,7 @@ class Evolving(Searching, Writing):
                 found[scope] = report
                 if progress:
                     progress(number, len(found))
+            self._index.maintain()
         return list(found.items())
 
     def retention(self, scope: Scope, *, decay: str = DEFAULT_DECAY, turns: bool = False) -> list[Fading]:

@@ -36,7 +36,7 @@ FEW = 20_000  # rows asked for: so few are compared one by one
 TARGET = 0.98  # recall@10 of the number of lists that is chosen
 QUERIES = 300  # of its own vectors on which that is measured
 GARBAGE = 0.1  # share of dead entries from which all is written anew
-_RERANKED = 50  # per 10 asked for
+_RERANKED = 60  # entries, which is 35 or so vectors, per 10 asked for
 _NEARLY_ALL = 0.7  # share of all rows asked for from which no filter is needed inside the lists
 _MUCH = 1 << 26  # bytes in memory that are not worth a thought, divided by GARBAGE
 _CHUNK = 65_536
@@ -226,7 +226,7 @@ class SpannIndex:
             held = 0
             for query, own in zip(queries, true, strict=True):
                 found, _ = opened.lists.scan(query, int(count), _RERANKED)
-                held += len(np.intersect1d(self._reranked(query, found, 11)[0], own))
+                held += len(np.intersect1d(self.exact.search(query, 11, found)[0], own))
             recall = held / true.size
             if recall >= TARGET:
                 break
@@ -273,17 +273,13 @@ class SpannIndex:
         while True:
             found, read = lists.scan(query, count, wanted if allowed is not None else round(wanted / share), allowed)
             self._note(opened.mapped, read * lists.postings.entry_bytes)
-            found = np.sort(found)
             found = found[_inside(found, rows)]
-            if len(found) >= min(wanted, len(rows)) or count >= len(lists):  # else the filter is about something else
+            if len(found) >= min(wanted // 2, len(rows)) or count >= len(lists):  # else the filter is about something else
                 break
             count *= 4
         if len(found) < min(top_k, len(rows)):
             return self.exact.search(query, top_k, rows)
         return self.exact.search(query, top_k, found)
-
-    def _reranked(self, query: Vector, rows: Rows, top_k: int) -> tuple[Rows, Floats]:
-        return self.exact.search(query, top_k, np.sort(rows))
 
     def _note(self, mapped: files.Mapped, read: int) -> None:
         self.bytes_read += read

@@ -57,18 +57,16 @@ class Lists:
     def scan(
         self, query: Floats, lists: int, count: int, allowed: NDArray[np.uint8] | None = None
     ) -> tuple[Numbers, int]:
-        """Return up to ``count`` different rows from the nearest lists, best first, and how many entries were read.
+        """Return the rows of the best ``count`` entries of the nearest lists, ascending, and how many entries were read.
 
         query    (dim,)
         allowed  bit r says whether row r may be found; None: all
+        A row may stand in two lists, so that up to half as many are found.
         """
         short = self.coder.shorten(query[None])
         numbers, _ = self.heads.nearest(short, min(lists, len(self)))
-        (rows,), _ = self.postings.scan(short, numbers, 2 * count, allowed)
-        _, first = np.unique(rows, return_index=True)
-        rows = rows[np.sort(first)]
-        read = int(self.postings.table[numbers[0], 0].sum())
-        return rows[rows > 0][:count], read
+        (rows,), _ = self.postings.scan(short, numbers, count, allowed)
+        return np.unique(rows[rows > 0]), int(self.postings.table[numbers[0], 0].sum())
 
     # --- changing
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -15,7 +16,7 @@ from anamnos.index.spann.index import SpannIndex
 from anamnos.store.base import EmbedderInfo, Store
 from anamnos.types import Change, Vector
 
-_RERANKED = 50  # what the index compares again per ten asked for
+_RERANKED = 35  # vectors that the index compares again per ten asked for, about
 
 
 class _Feed:
@@ -23,22 +24,28 @@ class _Feed:
 
     def __init__(self, vectors: Vectors) -> None:
         self._vectors = vectors
-        self._changes: list[Change] = []
+        self._rows: list[Rows] = []  # of each write: as objects, a million changes would outweigh what is measured
+        self._kinds: list[Any] = []
+        self._ends = [0]
         self._gone = np.zeros(len(vectors) + 1, dtype=np.bool_)
 
     def write(self, rows: Rows, kind: Any) -> None:
-        first = len(self._changes) + 1
-        self._changes += [
-            Change(seq=seq, kind=kind, row=row + 1, cube_id=CubeId(str(row)))
-            for seq, row in enumerate(rows.tolist(), start=first)
-        ]
+        self._rows.append(rows + 1)
+        self._kinds.append(kind)
+        self._ends.append(self._ends[-1] + len(rows))
         self._gone[rows + 1] = kind == "erased"
 
     def sequence(self) -> int:
-        return len(self._changes)
+        return self._ends[-1]
 
     def changes(self, after: int, limit: int = 1_000) -> Sequence[Change]:
-        return self._changes[after : after + limit]
+        place = bisect_right(self._ends, after) - 1
+        if place == len(self._rows):
+            return []
+        start = after - self._ends[place]
+        rows = self._rows[place][start : start + limit].tolist()
+        numbered = enumerate(rows, start=after + 1)
+        return [Change(seq, self._kinds[place], row, CubeId(str(row))) for seq, row in numbered]
 
     def vectors(self, rows: Rows, info: EmbedderInfo) -> Vectors:
         found = self._vectors[rows - 1]
@@ -50,7 +57,7 @@ class Spann(AnnIndex):
     """SpannIndex over such a feed; the effort is how many lists are read."""
 
     efforts = (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-    packages = ("anamnos", "numpy", "faiss-cpu", "numkong")
+    packages = ("anamnos", "numpy", "faiss-cpu")
     notes = ("as in a vault, with its own choice of everything but the number of lists read",)
     _feed: _Feed
     _index: SpannIndex
