@@ -150,7 +150,7 @@ class ExactIndex(Exact):
         newest = self.store.sequence()
         if newest == self._applied and self._generation and self._path().parent.exists():
             return newest  # without that folder, another process has made the index anew
-        with self._mutex, self.errors(), self.locked():
+        with self.errors(), self.locked():
             self._join()
             while changes := self.store.changes(self._applied, limit=_READ_ROWS):
                 touched = sorted({change.row for change in changes if change.kind != "retired"})
@@ -165,7 +165,7 @@ class ExactIndex(Exact):
         return self._applied
 
     def rebuild(self) -> None:
-        with self._mutex, self.errors(), self.locked():
+        with self.errors(), self.locked():
             self._start_generation()
             self.catch_up()
             self._sync()
@@ -254,9 +254,9 @@ class ExactIndex(Exact):
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from writing the files."""
+        """Keep other threads and processes from writing the files."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._lock:
+        with self._mutex, self._lock:
             yield
 
     @contextmanager

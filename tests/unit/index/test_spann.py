@@ -352,7 +352,7 @@ def test_a_search_without_lists_in_memory_finds_the_same(tmp_path: Path) -> None
     index.catch_up()
     rows = np.arange(1, 1_001)
     before = [index.search(query, 10, rows)[0].tolist() for query in vectors[:20]]
-    index._budget = 1
+    index._budget, index._from_disk = 1, 100
     assert [index.search(query, 10, rows)[0].tolist() for query in vectors[:20]] == before
     index.close()
 

@@ -18,8 +18,7 @@ _PER_CELL = 256  # the same per cell
 ROUNDS = 8
 BALANCE = 0.05  # how much a list of twice the mean length is disliked, as a cosine
 CANDIDATES = 16  # nearest heads among which the second is chosen
-BEAM = 24  # cells that are looked into for a query
-_HOME_BEAM = 12  # and for a vector that is to be listed
+BEAM = 24  # cells that are looked into
 _BLOCK = 4_096
 
 
@@ -68,7 +67,7 @@ class Heads:
         out = np.full((len(short), 2), -1, dtype=np.int64)
         for start in range(0, len(short), _BLOCK):
             block = _unit(short[start : start + _BLOCK])
-            numbers, cosines = self.nearest(block, CANDIDATES, _HOME_BEAM)
+            numbers, cosines = self.nearest(block, CANDIDATES)
             first = numbers[:, 0]
             between = np.einsum("nwd,nd->nw", self.vectors[numbers], self.vectors[first])
             open_ = (between <= cosines) & (numbers >= 0)

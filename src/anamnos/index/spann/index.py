@@ -12,6 +12,7 @@ import json
 import math
 import shutil
 import threading
+import time
 import uuid
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -39,6 +40,8 @@ GARBAGE = 0.1  # share of dead entries from which all is written anew
 _RERANKED = 60  # entries, which is 35 or so vectors, per 10 asked for
 _NEARLY_ALL = 0.7  # share of all rows asked for from which no filter is needed inside the lists
 _MUCH = 1 << 26  # bytes in memory that are not worth a thought, divided by GARBAGE
+_SLOW_S = 0.005  # a scan that takes longer has waited for the disk
+_STILL = 100  # searches after such a one
 _CHUNK = 65_536
 _APPENDED = 1_024  # rows listed at a time
 
@@ -99,6 +102,8 @@ class SpannIndex:
         self._mutex = threading.RLock()
         self._open: _Open | None = None
         self._applied = 0
+        self._seen = (0, 0)  # time and number of the state file that was read last
+        self._from_disk = 0  # searches for which lists are fetched ahead
         self._touched = 0  # bytes of lists read since memory was last let go
         self.bytes_read = 0  # of lists, by all searches of this process
 
@@ -111,7 +116,7 @@ class SpannIndex:
     def catch_up(self) -> int:
         newest = self.exact.catch_up()
         with self._mutex, self.exact.errors():
-            state = self._read_state()
+            state = self._current_state()
             if state is None or (self._open is not None and state.generation != self._open.state.generation):
                 self._let_go()
             if state is not None and self._open is None:
@@ -126,8 +131,8 @@ class SpannIndex:
 
         Raises: StoreError, as when the disk is full; searches go on as before then.
         """
-        self.catch_up()
         with self._mutex, self.exact.errors(), self.exact.locked():
+            self.catch_up()  # inside, for another process may just have done the same
             if self._open is None:
                 rows = self._current()
                 if len(rows) < self._worth_it:
@@ -162,9 +167,10 @@ class SpannIndex:
         while changes := self.store.changes(self._applied, limit=_APPENDED):
             gone = {change.row for change in changes if change.kind != "written"}
             new = np.array(sorted({c.row for c in changes if c.kind == "written"} - gone), dtype=np.int64)
-            opened.mapped.erase(opened.lists.erase(gone))
+            again = new[opened.lists.are_listed(new)]  # they may have another vector now
+            opened.mapped.erase(opened.lists.erase([*gone, *again.tolist()]))
             vectors = self.exact.gather(new)
-            there = vectors.any(axis=1) & ~self._is_listed(opened.lists, new)
+            there = vectors.any(axis=1)
             if there.any():
                 if not opened.lists.fits(new[there]):
                     with self.exact.locked():
@@ -175,10 +181,6 @@ class SpannIndex:
                     self._forget()
                     return
             self._applied = changes[-1].seq
-
-    def _is_listed(self, lists: Lists, rows: Rows) -> NDArray[np.bool_]:
-        inside = rows < len(lists.where)
-        return inside & lists.where[np.where(inside, rows, 0)].any(axis=1)
 
     # --- making
 
@@ -212,26 +214,28 @@ class SpannIndex:
                 codes = coder.encode_short(coder.shorten(self.exact.gather(part)))
                 writer.fill(where[part][entry, place].astype(np.int64) - 1, part[entry], codes[entry])
             checksum = writer.finish(where)
-        opened = self._point_to(folder, _State(1, folder.name, self._applied, 1, 0.0, len(where), checksum))
-        self._calibrate(opened, rows)
+        state = _State(1, folder.name, self._applied, 1, 0.0, len(where), checksum)
+        self._point_to(folder, self._calibrated(state, rows))
 
-    def _calibrate(self, opened: _Open, rows: Rows) -> None:
+    def _calibrated(self, state: _State, rows: Rows) -> _State:
         """Choose how many lists are read: the fewest with which some of the collection's own vectors find their
         neighbours."""
+        lists, mapped = files.read(self.folder / state.generation, state.rows, state.checksum)
         queries = self.exact.gather(np.sort(self._rng.choice(rows, min(QUERIES, len(rows)), replace=False)))
         true = self._nearest_of_all(queries, rows, 11)
         count = recall = 0.0
-        steps = sorted({min(round(8 * 1.25**n), len(opened.lists)) for n in range(40)})
+        steps = sorted({min(round(8 * 1.25**n), len(lists)) for n in range(40)})
         for count in steps:
             held = 0
             for query, own in zip(queries, true, strict=True):
-                found, _ = opened.lists.scan(query, int(count), _RERANKED)
+                found, _ = lists.scan(query, int(count), _RERANKED)
                 held += len(np.intersect1d(self.exact.search(query, 11, found)[0], own))
             recall = held / true.size
             if recall >= TARGET:
                 break
-        opened.state = replace(opened.state, lists=int(count), recall=round(recall, 4))
-        self._save(opened.state)
+        lists.close()
+        mapped.close()
+        return replace(state, lists=int(count), recall=round(recall, 4))
 
     def _nearest_of_all(self, queries: Floats, rows: Rows, count: int) -> Rows:
         """Return the nearest rows of all to each query: (m, count)."""
@@ -271,22 +275,32 @@ class SpannIndex:
         if allowed is not None:
             count = round(count / math.sqrt(share))
         while True:
-            found, read = lists.scan(query, count, wanted if allowed is not None else round(wanted / share), allowed)
-            self._note(opened.mapped, read * lists.postings.entry_bytes)
+            found = self._scanned(opened, query, count, round(wanted / (share if allowed is None else 1)), allowed)
             found = found[_inside(found, rows)]
-            if len(found) >= min(wanted // 2, len(rows)) or count >= len(lists):  # else the filter is about something else
+            enough = top_k if allowed is None else wanted // 2  # or the filter is about something else than the query
+            if len(found) >= min(enough, len(rows)) or count >= len(lists):
                 break
             count *= 4
         if len(found) < min(top_k, len(rows)):
             return self.exact.search(query, top_k, rows)
         return self.exact.search(query, top_k, found)
 
-    def _note(self, mapped: files.Mapped, read: int) -> None:
+    def _scanned(
+        self, opened: _Open, query: Vector, count: int, wanted: int, allowed: NDArray[np.uint8] | None
+    ) -> Rows:
+        """Return the rows of the best entries of the nearest ``count`` lists."""
+        began = time.perf_counter()
+        fetch = opened.mapped.fetch if self._from_disk else None
+        found, read = opened.lists.scan(query, count, wanted, allowed, fetch)
+        # telling the system what to read takes time, too: only while some of it had to come from the disk
+        self._from_disk = _STILL if time.perf_counter() - began > _SLOW_S else max(self._from_disk - 1, 0)
+        read *= opened.lists.postings.entry_bytes
         self.bytes_read += read
         self._touched += read
-        if mapped.written > self._budget and self._touched > self._budget:
-            mapped.let_go()
+        if opened.mapped.written > self._budget and self._touched > self._budget:
+            opened.mapped.let_go()
             self._touched = 0
+        return found
 
     def verify(self) -> list[str]:
         problems = self.exact.verify()
@@ -345,6 +359,18 @@ class SpannIndex:
         partial = self.folder / "lists.json.partial"
         partial.write_text(json.dumps(asdict(state)), "utf-8")
         partial.replace(self.folder / "lists.json")
+
+    def _current_state(self) -> _State | None:
+        """Return what the state file says; it is read when it has changed."""
+        try:
+            stat = (self.folder / "lists.json").stat()
+            seen = (stat.st_mtime_ns, stat.st_ino)
+        except OSError:
+            return None
+        if self._open is None or seen != self._seen:
+            self._seen = seen
+            return self._read_state()
+        return self._open.state
 
     def _read_state(self) -> _State | None:
         try:

@@ -7,7 +7,7 @@ arXiv:2410.14452 sections 3.2 and 4.2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,16 +55,24 @@ class Lists:
         return int(self.postings.table[:, 0].sum())
 
     def scan(
-        self, query: Floats, lists: int, count: int, allowed: NDArray[np.uint8] | None = None
+        self,
+        query: Floats,
+        lists: int,
+        count: int,
+        allowed: NDArray[np.uint8] | None = None,
+        fetch: Callable[[Numbers], None] | None = None,
     ) -> tuple[Numbers, int]:
-        """Return the rows of the best ``count`` entries of the nearest lists, ascending, and how many entries were read.
+        """Return the rows of the best ``count`` entries of the nearest lists, ascending, and how many were read.
 
         query    (dim,)
         allowed  bit r says whether row r may be found; None: all
+        fetch    is told first where the lists lie that will be read
         A row may stand in two lists, so that up to half as many are found.
         """
         short = self.coder.shorten(query[None])
         numbers, _ = self.heads.nearest(short, min(lists, len(self)))
+        if fetch is not None:
+            fetch(self.postings.places(numbers[0]))
         (rows,), _ = self.postings.scan(short, numbers, count, allowed)
         return np.unique(rows[rows > 0]), int(self.postings.table[numbers[0], 0].sum())
 
@@ -75,6 +83,11 @@ class Lists:
         splits = 2 + 2 * len(rows) // MEAN
         touched = min(2 * len(rows), len(self)) + (2 + _NEAR) * splits
         return int(rows.max(initial=0)) < len(self.where) and self.postings.fits(touched, 2 * len(rows))
+
+    def are_listed(self, rows: Numbers) -> NDArray[np.bool_]:
+        """Return which rows are in some list."""
+        inside = rows < len(self.where)
+        return np.asarray(inside & self.where[np.where(inside, rows, 0)].any(axis=1))
 
     def append(self, rows: Numbers, vectors: Floats, rng: np.random.Generator) -> None:
         """List rows that are in no list: (n,), with their vectors (n, dim)."""

@@ -62,6 +62,11 @@ class Postings:
         size, _, at = self.table[number].tolist()
         return self.data[at : at + size * self.width].reshape(size, self.width)
 
+    def places(self, numbers: Numbers) -> Numbers:
+        """Return where lists (m,) begin and end: (m, 2) int64."""
+        _, room, at = self.table[numbers].T
+        return np.stack([at, at + room * self.entry_bytes], axis=1)
+
     def fits(self, lists: int, entries: int) -> bool:
         """Return whether so many lists could be moved and lengthened by ``entries`` altogether."""
         longest = int(self.table[:, _SIZE].max(initial=0))
