@@ -82,7 +82,7 @@ class Heads:
         self.vectors = np.concatenate([self.vectors, vector[None]])
         self.cells = np.append(self.cells, cell)
         number = len(self.vectors) - 1
-        if not self._postings.fits(1, 1):
+        if not self._postings.fits(2 * self._postings.size(cell) + 16):
             self._arrange()
         else:
             self._postings.append(cell, np.array([number]), to_bytes(vector[None], self._scale))

@@ -14,6 +14,7 @@ import shutil
 import threading
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from anamnos.index.spann import files
 from anamnos.index.spann.coder import Coder
 from anamnos.index.spann.heads import SAMPLED, Heads, choose_heads
 from anamnos.index.spann.lists import MEAN, Lists, Places
+from anamnos.index.spann.postings import Full
 from anamnos.store.base import EmbedderInfo, Rows, Store
 from anamnos.types import Vector
 
@@ -40,6 +42,7 @@ GARBAGE = 0.1  # share of dead entries from which all is written anew
 _RERANKED = 60  # entries, which is 35 or so vectors, per 10 asked for
 _NEARLY_ALL = 0.7  # share of all rows asked for from which no filter is needed inside the lists
 _MUCH = 1 << 26  # bytes in memory that are not worth a thought, divided by GARBAGE
+_MOST_CAUTION = 256
 _SLOW_S = 0.005  # a scan that takes longer has waited for the disk
 _STILL = 100  # searches after such a one
 _CHUNK = 65_536
@@ -73,6 +76,9 @@ class _Open:
     lists: Lists
     mapped: files.Mapped
 
+    def __post_init__(self) -> None:
+        self.short = len(self.lists.short())  # that clustering has left
+
 
 class SpannIndex:
     """Lists of near vectors around heads in memory.
@@ -102,6 +108,7 @@ class SpannIndex:
         self._mutex = threading.RLock()
         self._open: _Open | None = None
         self._applied = 0
+        self._caution = 1.0  # about room for changes
         self._seen = (0, 0)  # time and number of the state file that was read last
         self._from_disk = 0  # searches for which lists are fetched ahead
         self._touched = 0  # bytes of lists read since memory was last let go
@@ -145,7 +152,7 @@ class SpannIndex:
                 return True
             written = self._open.mapped.written
             changed = lists.postings.used - written > GARBAGE * max(written, _MUCH)
-            too_short = len(lists.short()) > GARBAGE * len(lists)
+            too_short = len(lists.short()) > self._open.short + GARBAGE * len(lists)
             if not changed and not too_short and lists.dead <= GARBAGE * lists.entries:
                 return False
             lists.merge(self._rng)
@@ -172,15 +179,26 @@ class SpannIndex:
             vectors = self.exact.gather(new)
             there = vectors.any(axis=1)
             if there.any():
-                if not opened.lists.fits(new[there]):
+                in_memory = opened.lists.postings.used - opened.mapped.written
+                if in_memory > self._budget or not opened.lists.fits(new[there], self._caution):
                     with self.exact.locked():
                         opened = self._write_anew(opened, spare=int(new[-1]))
                 try:
                     opened.lists.append(new[there], vectors[there], self._rng)
-                except MemoryError:  # more splits than there was room for: make them again, searching all until then
-                    self._forget()
-                    return
+                except Full:  # half done: begin again from the files, and write them anew earlier
+                    if self._caution >= _MOST_CAUTION:
+                        self._forget()  # all is compared until they are made again
+                        return
+                    opened = self._begun_again(opened.state)
+                    continue
             self._applied = changes[-1].seq
+
+    def _begun_again(self, state: _State) -> _Open:
+        self._caution *= 4
+        self._let_go()
+        lists, mapped = files.read(self.folder / state.generation, state.rows, state.checksum)
+        self._open, self._applied = _Open(state, lists, mapped), state.applied
+        return self._open
 
     # --- making
 
@@ -215,7 +233,20 @@ class SpannIndex:
                 writer.fill(where[part][entry, place].astype(np.int64) - 1, part[entry], codes[entry])
             checksum = writer.finish(where)
         state = _State(1, folder.name, self._applied, 1, 0.0, len(where), checksum)
-        self._point_to(folder, self._calibrated(state, rows))
+        state = self._without_long_lists(state)
+        self._point_to(self._calibrated(state, rows))
+
+    def _without_long_lists(self, state: _State) -> _State:
+        """Split the lists in which clustering has put far more than in others, and return what was written then."""
+        lists, mapped = files.read(self.folder / state.generation, state.rows, state.checksum)
+        try:
+            with suppress(Full):
+                if lists.split_long(self._rng):
+                    state = self._written(lists, state)
+        finally:
+            lists.close()
+            mapped.close()
+        return state
 
     def _calibrated(self, state: _State, rows: Rows) -> _State:
         """Choose how many lists are read: the fewest with which some of the collection's own vectors find their
@@ -321,11 +352,14 @@ class SpannIndex:
         self._open, self._applied = _Open(state, lists, mapped), state.applied
 
     def _write_anew(self, opened: _Open, spare: int = 0) -> _Open:
-        """Write the lists as they are now, without what is dead, and go on with those.
+        """Write the lists as they are now, and go on with those. spare: as for ``_written``."""
+        return self._point_to(self._written(opened.lists, replace(opened.state, applied=self._applied), spare))
+
+    def _written(self, lists: Lists, state: _State, spare: int = 0) -> _State:
+        """Write lists without what is dead, and return what the state is with them.
 
         spare  the highest row that there must be room for
         """
-        lists = opened.lists
         alive = np.flatnonzero(lists.heads.vectors.any(axis=1))
         number = np.zeros(len(lists) + 1, dtype=np.int32)
         number[alive + 1] = np.arange(1, len(alive) + 1)
@@ -338,20 +372,17 @@ class SpannIndex:
                 rows, codes = lists.live(old)
                 writer.fill(np.full(len(rows), new), rows, codes)
             checksum = writer.finish(where)
-        return self._point_to(
-            folder,
-            replace(opened.state, generation=folder.name, applied=self._applied, rows=length, checksum=checksum),
-        )
+        return replace(state, generation=folder.name, rows=length, checksum=checksum)
 
     def _new_folder(self) -> Path:
         return self.folder / f"lists-{uuid.uuid4().hex[:12]}"
 
-    def _point_to(self, folder: Path, state: _State) -> _Open:
-        """Make a folder's lists the ones in use, and drop all others."""
+    def _point_to(self, state: _State) -> _Open:
+        """Make lists that were written the ones in use, and drop all others."""
         self._let_go()
         self._save(state)
-        self._drop_others(folder.name)
-        lists, mapped = files.read(folder, state.rows, state.checksum)
+        self._drop_others(state.generation)
+        lists, mapped = files.read(self.folder / state.generation, state.rows, state.checksum)
         self._open, self._applied = _Open(state, lists, mapped), state.applied
         return self._open
 

@@ -78,11 +78,16 @@ class Lists:
 
     # --- changing
 
-    def fits(self, rows: Numbers) -> bool:
-        """Return whether there is room for further rows, and for the splits that they may cause."""
-        splits = 2 + 2 * len(rows) // MEAN
-        touched = min(2 * len(rows), len(self)) + (2 + _NEAR) * splits
-        return int(rows.max(initial=0)) < len(self.where) and self.postings.fits(touched, 2 * len(rows))
+    def fits(self, rows: Numbers, caution: float) -> bool:
+        """Return whether there is room for further rows, and for the splits that they may cause, as far as can be said.
+
+        caution  factor for what cannot
+        """
+        sizes = self.postings.table[:, 0]
+        lengthened = min(2 * len(rows), len(self)) * float(sizes.mean())
+        split = 2 * LONGEST * (2 + 2 * len(rows) // MEAN) + float(sizes[sizes > LONGEST].sum())
+        entries = int(caution * 1.5 * (lengthened + split + 2 * len(rows)))
+        return int(rows.max(initial=0)) < len(self.where) and self.postings.fits(entries)
 
     def are_listed(self, rows: Numbers) -> NDArray[np.bool_]:
         """Return which rows are in some list."""
@@ -100,7 +105,15 @@ class Lists:
 
     def _add(self, home: Numbers, rows: Numbers, codes: Codes, rng: np.random.Generator) -> None:
         """Add entries to lists, and split those that become too long, and those that become so by that."""
-        queue = self._put(home, rows, codes)
+        self._shorten(self._put(home, rows, codes), rng)
+
+    def split_long(self, rng: np.random.Generator) -> bool:
+        """Split all lists that are too long, as after clustering; return whether there were any. Raises: Full."""
+        long = np.flatnonzero(self.postings.table[:, 0] > LONGEST).tolist()
+        self._shorten(list(long), rng)
+        return bool(long)
+
+    def _shorten(self, queue: list[int], rng: np.random.Generator) -> None:
         while queue:
             number = queue.pop()
             if self.postings.size(number) > LONGEST:

@@ -23,6 +23,10 @@ _ROW_BYTES = 8
 _LARGEST = 127
 
 
+class Full(Exception):
+    """There is no room for a longer list; what was being done is half done."""
+
+
 class Postings:
     """Lists that grow until the stretch is full.
 
@@ -67,13 +71,12 @@ class Postings:
         _, room, at = self.table[numbers].T
         return np.stack([at, at + room * self.entry_bytes], axis=1)
 
-    def fits(self, lists: int, entries: int) -> bool:
-        """Return whether so many lists could be moved and lengthened by ``entries`` altogether."""
-        longest = int(self.table[:, _SIZE].max(initial=0))
-        return self.used + (2 * lists * longest + 2 * entries) * self.entry_bytes <= len(self.data)
+    def fits(self, entries: int) -> bool:
+        """Return whether so many entries could be given new places."""
+        return self.used + entries * self.entry_bytes <= len(self.data)
 
     def append(self, number: int, rows: Numbers, codes: Codes) -> None:
-        """Add entries to a list; one that has no room is moved first."""
+        """Add entries to a list; one that has no room is moved first. Raises: Full."""
         size, room, _ = self.table[number].tolist()
         if size + len(rows) > room:
             self.replace(number, np.append(self.rows(number), rows), np.concatenate([self.codes(number), codes]))
@@ -84,11 +87,11 @@ class Postings:
         self._changed()
 
     def replace(self, number: int, rows: Numbers, codes: Codes) -> None:
-        """Give a list other entries, at a new place if they are more than there is room for."""
+        """Give a list other entries, at a new place if they are more than there is room for. Raises: Full."""
         if len(rows) > self.table[number, _ROOM]:
             room = len(rows) + max(8, len(rows) // 4)
             if self.used + room * self.entry_bytes > len(self.data):
-                raise MemoryError("the stretch is full")  # its owner asks ``fits`` first
+                raise Full
             self.table[number] = len(rows), room, self.used
             self.used += room * self.entry_bytes
         kept_rows, kept_codes = rows.copy(), codes.copy()  # they may be of this very list
