@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import os
 import shutil
 import threading
@@ -140,6 +141,8 @@ class ExactIndex(Exact):
         self._lock = FileLock(folder / "lock")  # between processes
         self._mutex = threading.RLock()  # between threads
         self._map: NDArray[np.float32] = np.empty((0, info.dim), dtype=np.float32)
+        self._pages: mmap.mmap | None = None
+        self._scattered = False
         self._generation = ""
         self._applied = 0
         self._unsynced = 0
@@ -274,9 +277,31 @@ class ExactIndex(Exact):
         if len(self._map) < rows and self._path().exists():
             capacity = self._path().stat().st_size // (4 * self.info.dim)
             if capacity > len(self._map):
-                shape = (capacity, self.info.dim)
-                self._map = np.asarray(np.memmap(self._path(), dtype="<f4", mode="r", shape=shape))
+                with self._path().open("rb") as file:
+                    self._pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._map = np.frombuffer(self._pages, dtype="<f4", count=capacity * self.info.dim).reshape(
+                    capacity, -1
+                )
+                self._advise()
         return self._map
+
+    def here_and_there(self, expected: bool) -> None:
+        """Say whether rows will be looked at here and there, so that the system reads no more around them from the
+        disk, or one after the other."""
+        self._scattered = expected
+        self._advise()
+
+    def _advise(self) -> None:
+        if self._pages is not None and hasattr(mmap, "MADV_RANDOM"):
+            self._pages.madvise(mmap.MADV_RANDOM if self._scattered else mmap.MADV_NORMAL)
+
+    def fetch(self, rows: Rows) -> None:
+        """Have rows read from the disk all at once, rather than one by one as they are looked at."""
+        if self._pages is not None and hasattr(mmap, "MADV_WILLNEED"):
+            width = 4 * self.info.dim
+            for row in rows[: np.searchsorted(rows, len(self._map))].tolist():
+                first = row * width // mmap.PAGESIZE * mmap.PAGESIZE
+                self._pages.madvise(mmap.MADV_WILLNEED, first, (row + 1) * width - first)
 
     def _reopened(self) -> int:
         self._map = self._map[:0]

@@ -197,8 +197,7 @@ class SpannIndex:
         self._caution *= 4
         self._let_go()
         lists, mapped = files.read(self.folder / state.generation, state.rows, state.checksum)
-        self._open, self._applied = _Open(state, lists, mapped), state.applied
-        return self._open
+        return self._use(_Open(state, lists, mapped))
 
     # --- making
 
@@ -314,6 +313,8 @@ class SpannIndex:
             count *= 4
         if len(found) < min(top_k, len(rows)):
             return self.exact.search(query, top_k, rows)
+        if self._from_disk:
+            self.exact.fetch(found)
         return self.exact.search(query, top_k, found)
 
     def _scanned(
@@ -349,7 +350,7 @@ class SpannIndex:
         except (OSError, ValueError):  # not whole: they are derived, so they are made again
             self._forget()
             return
-        self._open, self._applied = _Open(state, lists, mapped), state.applied
+        self._use(_Open(state, lists, mapped))
 
     def _write_anew(self, opened: _Open, spare: int = 0) -> _Open:
         """Write the lists as they are now, and go on with those. spare: as for ``_written``."""
@@ -383,8 +384,7 @@ class SpannIndex:
         self._save(state)
         self._drop_others(state.generation)
         lists, mapped = files.read(self.folder / state.generation, state.rows, state.checksum)
-        self._open, self._applied = _Open(state, lists, mapped), state.applied
-        return self._open
+        return self._use(_Open(state, lists, mapped))
 
     def _save(self, state: _State) -> None:
         partial = self.folder / "lists.json.partial"
@@ -411,11 +411,17 @@ class SpannIndex:
         there = state.format == 1 and (self.folder / state.generation).is_dir()
         return state if there and state.applied <= self.store.sequence() else None
 
+    def _use(self, opened: _Open) -> _Open:
+        self._open, self._applied = opened, opened.state.applied
+        self.exact.here_and_there(True)
+        return opened
+
     def _let_go(self) -> None:
         if self._open is not None:
             self._open.lists.close()
             self._open.mapped.close()
             self._open = None
+            self.exact.here_and_there(False)
 
     def _forget(self) -> None:
         self._let_go()
