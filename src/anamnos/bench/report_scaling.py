@@ -43,8 +43,8 @@ def scaling_section(result: Result) -> str:
     ]
     checks = [
         (
-            row["source"],
             f"{row['vectors']:,}",
+            "fitted to" if row["fitted"] else "left out",
             f"{row['recall']:.2f}",
             _pair(row["cpu_us"], lambda us: f"{us:,.0f} µs"),
             _pair(row["scanned_bytes"], _bytes),
@@ -60,9 +60,9 @@ def scaling_section(result: Result) -> str:
     return "\n\n".join(
         [
             "## The model beside what was measured",
-            "Each cell: measured, model (model / measured). `reference`: a prototype on another machine, whose points"
-            " the model was fitted to; the others come from `anamnos bench index`.",
-            table(("points", "vectors", "recall@10", "CPU per query", "bytes compared", "lists on disk"), checks),
+            "Each cell: measured by `anamnos bench index`, model (model / measured). The largest size was left out when"
+            " the model was fitted.",
+            table(("vectors", "the model was", "recall@10", "CPU per query", "bytes read", "lists and rows"), checks),
             "## Memory, disk, machines",
             "All above the largest measured size is **model only**. Memory: what the index itself holds. Dollars: a"
             f" month of all machines with {a['replicas']} copies of everything, at the prices below. *Bound by*: why"
@@ -79,10 +79,10 @@ def scaling_section(result: Result) -> str:
                 queries,
             ),
             "## Assumptions",
-            f"{a['dim']} numbers per vector, int8 in the lists; a list per {a['per_head']:g} vectors, {a['copies']:g}"
-            f" lists per vector; lists read at a million vectors: {growth}; {a['reranked']} vectors compared again"
-            f" ({a['exact_row']:,} bytes each); {a['store_row']:,} bytes of text, versions, keywords and words' vectors"
-            f" per memory in SQLite. Disk: {a['read_ms']:g} ms a read, {a['depth']} at a time, {a['disk_gb_s']:g} GB/s."
+            f"{a['dim']} numbers per vector, {a['width']} bytes in the lists; a list per {a['per_head']:g} vectors,"
+            f" {a['copies']:g} lists per vector; lists read at a million vectors: {growth};"
+            f" {a['reranked']} vectors compared again ({a['exact_row']:,} bytes each);"
+            f" {a['store_row']:,} bytes of text, versions, keywords and words' vectors per memory in SQLite. Disk: {a['read_ms']:g} ms a read, {a['depth']} at a time, {a['disk_gb_s']:g} GB/s."
             f" Building at most {a['build_hours']:g} h; {a['fill']:.0%} of memory and disk planned with. Embedding,"
             f" once: {a['texts_per_s']:g} texts/s a core, so {_hours(rows)}.",
             table(("machine", "cores", "memory", "disk", "USD/month"), machines),

@@ -1,8 +1,8 @@
 """What memories take at sizes that nobody here has measured: bytes, reads, machines, money.
 
 A model of SPANN (arXiv 2111.08566), worked out from counts: heads, entries per list, lists read per recall, rows
-compared again. Its few free numbers are taken from measured points at 200,000 and 1,000,000 vectors, with which it
-is compared, as with any others that ``anamnos bench index`` wrote. Beyond, it is a model, and says so. The simulation
+compared again. Its few free numbers are fitted to points that ``anamnos bench index`` measured, all but those of the
+largest size, with which it is compared. Beyond, it is a model, and says so. The simulation
 draws the lists of single queries, which of their bytes are in memory, and how long a disk takes; the slowest machine of
 those that share the memories answers last.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -38,22 +38,23 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """Every number that the model does not work out. Those marked * are fitted to the reference points; prices and
-    machines are typical of 2025, and yours will differ.
+    """Every number that the model does not work out. Those marked * are fitted to measured points, and stand here as
+    they came out on 2026-11-21; prices and machines are assumptions, and yours will differ.
 
     dim               numbers per vector
-    per_head          vectors per list *
-    copies            lists that a vector stands in, mean; the rule of closure stops below 1.75 *
-    entry_overhead    bytes per entry beside one per number: its row
+    width             bytes of a vector in a list
+    per_head          vectors per list
+    copies            lists that a vector stands in, mean; the rule of closure stops below 1.75
+    entry_overhead    bytes per entry beside: its row
     row_ram           bytes in memory per vector: in which lists it is
     exact_row         bytes of a vector that is compared again: 4 per number, or 2 as half floats
     reranked          vectors compared again per query
     store_row         bytes of everything else per memory, in SQLite: docs/benchmarks.md, less the exact row
-    brute_heads       heads up to which all are compared; above, cells of them are searched first
-    cells             cells opened then
+    cells             cells of heads that are looked into, of as many as the root of their number
     lists             recall -> lists read at a million vectors, and the power of the size with which that grows *
     spread            standard deviation of list sizes, by their mean
-    head_ns, entry_ns, list_us, query_us   time per head and entry compared, list opened, query *
+    head_ns, list_us  time per head compared, per list opened
+    entry_ns, query_us  time per entry compared, and for the rest of a query *
     build_s, heads_s  CPU seconds to build a million: assigning and coding; and the heads, which grows by the power 1.5
     read_ms, depth, disk_gb_s              of the disk: one read, reads at a time, bandwidth
     cached            share of the bytes read that is found in memory, if there is room for so much of the files
@@ -64,23 +65,23 @@ class Assumptions:
     """
 
     dim: int = 384
-    per_head: float = 122.0
-    copies: float = 1.65
+    width: int = 224
+    per_head: float = 80.0
+    copies: float = 1.72
     entry_overhead: int = 8
     row_ram: int = 8
     exact_row: int = 1_536
-    reranked: int = 30
+    reranked: int = 35
     store_row: int = 2_200
-    brute_heads: int = 16_384
-    cells: int = 16
+    cells: int = 24
     lists: Mapping[float, tuple[float, float]] = None  # type: ignore[assignment]  # set below
     spread: float = 0.35
-    head_ns: float = 17.5
+    head_ns: float = 10.0
     entry_ns: float = 25.0
     list_us: float = 1.0
-    query_us: float = 60.0
-    build_s: float = 26.0
-    heads_s: float = 12.0
+    query_us: float = 200.0
+    build_s: float = 55.0
+    heads_s: float = 11.0
     read_ms: float = 0.2
     depth: int = 32
     disk_gb_s: float = 1.5
@@ -110,19 +111,6 @@ class Point:
     cpu_us: float | None = None
     scanned_bytes: float | None = None
     disk_bytes: float | None = None
-    heads: int | None = None
-
-
-REFERENCE = tuple(
-    Point("reference", count, recall, us, None if mb is None else mb * 1e6, disk * 1e6, heads)
-    for count, heads, disk, rows in (
-        (200_000, 2_045, 133, ((0.90, 206, None), (0.95, 396, 3.05), (0.98, 793, None))),
-        (1_000_000, 8_186, 602, ((0.90, 350, 1.9), (0.95, 587, 4.8), (0.98, 1_570, 17.0))),
-    )
-    for recall, us, mb in rows
-)
-"""A prototype in Python and NumPy on another machine, one thread, files cached; its entries held no row numbers.
-They are not figures of this package: ``anamnos bench index`` measures those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,37 +134,40 @@ class Search:
     cpu_us: float
 
 
-def search(vectors: int, recall: float, a: Assumptions, heads: int | None = None) -> Search:
-    """Return what a query takes at a size and recall. heads  how many lists there are, if not one per ``per_head``
+def search(vectors: int, recall: float, a: Assumptions) -> Search:
+    """Return what a query takes at a size and recall.
 
     >>> found = search(1_000_000, 0.95, Assumptions())
-    >>> round(found.heads), round(found.lists), round(found.scanned_bytes / 1e6)
-    (8197, 64, 5)
+    >>> round(found.heads)
+    2795
     """
     if recall not in a.lists:
         known = ", ".join(map(str, a.lists))
         raise InvalidInput(f"The model knows no recall {recall}.", hint=f"Use: {known}.")
-    count = heads or max(1.0, vectors / a.per_head)
-    root = math.sqrt(count)
-    compared = (
-        count if count <= a.brute_heads else root + min(count, max(a.cells, _lists(vectors, recall, a) / 4) * root)
-    )
+    count = max(1.0, vectors / a.per_head)
+    heads = _heads(vectors, a)
     lists = min(count, max(1.0, _lists(vectors, recall, a)))
-    mean = a.copies * vectors / count
+    mean = a.copies * a.per_head
     entries = lists * mean
-    entry_bytes = a.dim + a.entry_overhead
-    cpu_us = (compared * a.head_ns + entries * a.entry_ns) / 1e3 + lists * a.list_us + a.query_us
+    entry_bytes = a.width + a.entry_overhead
+    cpu_us = (heads * a.head_ns + entries * a.entry_ns) / 1e3 + lists * a.list_us + a.query_us
     return Search(
         vectors,
         recall,
-        compared,
+        heads,
         lists,
         entries,
-        entries * a.dim,
+        entries * entry_bytes + a.reranked * a.exact_row,
         lists * _pages(mean * entry_bytes),
         a.reranked * _pages(a.exact_row),
         cpu_us,
     )
+
+
+def _heads(vectors: int, a: Assumptions) -> float:
+    """Return how many heads a query is compared with: centres of cells, and those in the nearest cells."""
+    count = max(1.0, vectors / a.per_head)
+    return math.sqrt(count) + min(count, a.cells * math.sqrt(count))
 
 
 def _lists(vectors: int, recall: float, a: Assumptions) -> float:
@@ -192,7 +183,7 @@ def _pages(size: float) -> float:
 def disk_bytes(vectors: int, a: Assumptions) -> dict[str, float]:
     """Return the bytes on disk of each part."""
     return {
-        "lists": vectors * a.copies * (a.dim + a.entry_overhead),
+        "lists": vectors * a.copies * (a.width + a.entry_overhead),
         "exact rows": float(vectors * a.exact_row),
         "everything else": float(vectors * a.store_row),
     }
@@ -200,7 +191,7 @@ def disk_bytes(vectors: int, a: Assumptions) -> dict[str, float]:
 
 def ram_bytes(vectors: int, a: Assumptions) -> float:
     """Return the bytes that SPANN holds in memory, without what the system caches of its files."""
-    return vectors / a.per_head * (4 * a.dim + 24) + vectors * a.row_ram
+    return vectors / a.per_head * (5 * a.width + 32) + vectors * a.row_ram
 
 
 def build_hours(vectors: int, cores: int, a: Assumptions) -> float:
@@ -261,7 +252,7 @@ def simulate(
     missed = 1.0 if cold else 1.0 - a.cached
     away = random.random((queries, machines, lists)) < missed
     rows_away = random.binomial(a.reranked, missed, (queries, machines))
-    entry = a.dim + a.entry_overhead
+    entry = a.width + a.entry_overhead
     bytes_read = (np.where(away, sizes, 0) * entry + away * _PAGE).sum(axis=2) + rows_away * _pages(a.exact_row)
     waves = np.ceil(away.sum(axis=2) / a.depth) + np.ceil(rows_away / a.depth)  # rows are known once lists are read
     slow = random.lognormal(0, 0.5, (queries, machines))  # of a disk that others use too
@@ -313,18 +304,52 @@ def _at(curve: Sequence[Mapping[str, float]], recall: float) -> dict[str, float]
     return {name: float(np.interp(recall, recalls, [point[name] for point in known])) for name in names}
 
 
+def fitted(points: Sequence[Point], a: Assumptions) -> Assumptions:
+    """Return the assumptions with what is fitted to points: how many lists are read at a recall, and time per entry and
+    per query. The largest size is left out, to compare with.
+
+    Raises: InvalidInput if fewer than three sizes were measured.
+    """
+    sizes = sorted({point.vectors for point in points})
+    if len(sizes) < 3:
+        raise InvalidInput(
+            "The model is fitted to at least three sizes.", hint="Measure more: anamnos bench index --size"
+        )
+    known = [p for p in points if p.vectors < sizes[-1] and p.scanned_bytes is not None and p.cpu_us is not None]
+    per_list = a.copies * a.per_head * (a.width + a.entry_overhead)
+    lists = dict(a.lists)
+    for recall in a.lists:
+        own = [p for p in known if p.recall == recall]
+        if len(own) < 2:
+            continue
+        read = [(cast(float, p.scanned_bytes) - a.reranked * a.exact_row) / per_list for p in own]
+        power, at_one = np.polyfit(np.log([p.vectors / 1e6 for p in own]), np.log(read), 1)
+        lists[recall] = (round(float(np.exp(at_one)), 1), round(float(power), 3))
+    a = replace(a, lists=lists)
+    counts = [(p, search(p.vectors, p.recall, a)) for p in known]
+    rest = [cast(float, p.cpu_us) - s.heads * a.head_ns / 1e3 - s.lists * a.list_us for p, s in counts]
+    matrix = np.array([[s.entries / 1e3, 1.0] for _, s in counts])
+    (entry_ns, query_us), *_ = np.linalg.lstsq(matrix, np.array(rest), rcond=None)
+    return replace(a, entry_ns=round(float(entry_ns), 1), query_us=round(float(query_us), 1))
+
+
 def compared(points: Sequence[Point], a: Assumptions) -> list[dict[str, Any]]:
     """Return what was measured beside what the model says, and the ratio of the model to it."""
     rows = []
+    largest = max((point.vectors for point in points), default=0)
     for point in points:
-        said = search(point.vectors, point.recall, a, point.heads)
-        overhead = 0 if point.source == "reference" else a.entry_overhead  # the prototype kept its rows elsewhere
-        lists = disk_bytes(point.vectors, replace(a, entry_overhead=overhead))["lists"]
-        row: dict[str, Any] = {"source": point.source, "vectors": point.vectors, "recall": point.recall}
+        said = search(point.vectors, point.recall, a)
+        parts = disk_bytes(point.vectors, a)
+        row: dict[str, Any] = {
+            "source": point.source,
+            "vectors": point.vectors,
+            "recall": point.recall,
+            "fitted": point.vectors < largest,
+        }
         pairs = {
             "cpu_us": (point.cpu_us, said.cpu_us),
             "scanned_bytes": (point.scanned_bytes, said.scanned_bytes),
-            "disk_bytes": (point.disk_bytes, lists),
+            "disk_bytes": (point.disk_bytes, parts["lists"] + parts["exact rows"]),
         }
         for name, (measured, model) in pairs.items():
             row[name] = None if measured is None else [measured, model, model / measured]
@@ -338,8 +363,13 @@ def compared(points: Sequence[Point], a: Assumptions) -> list[dict[str, Any]]:
 def run_scaling(
     points: Sequence[Point] = (), a: Assumptions | None = None, *, sizes: Sequence[int] = SIZES
 ) -> dict[str, Any]:
-    """Return the model at each size, the cheapest machines for it, and how it compares with what was measured."""
+    """Return the model at each size, the cheapest machines for it, and how it compares with what was measured.
+
+    points  what it is fitted to, but for those of the largest size; none: it is as it was fitted last
+    """
     a = a or Assumptions()
+    if points:
+        a = fitted(points, a)
     around = surroundings()
     rows = []
     for count in sizes:
@@ -368,5 +398,5 @@ def run_scaling(
         **{name: around[name] for name in ("date", "versions", "machine")},
         "assumptions": asdict(a) | {"lists": {str(recall): list(fit) for recall, fit in a.lists.items()}},
         "sizes": rows,
-        "compared": compared([*REFERENCE, *points], a),
+        "compared": compared(points, a),
     }
