@@ -23,6 +23,7 @@ from anamnos.errors import (
     NotFound,
     StoreError,
 )
+from anamnos.index.exact import ExactIndex
 from anamnos.testing import FakeClock, FakeEmbedder, seeded_ids
 from anamnos.types import Comparison, Field, Where, filter_from_dict
 
@@ -366,7 +367,7 @@ def test_an_index_without_room_fails_no_write(memory: Memory, tmp_path: Path, mo
 
     memory.search("boat", ANN)
     with monkeypatch.context() as patch:
-        patch.setattr(type(memory._index), "_write", full)
+        patch.setattr(ExactIndex, "_write", full)
         assert memory.add([message("one"), message("two")], ANN).count("added") == 2
         with pytest.raises(StoreError, match=r"No space left") as failure:
             memory.search("boat", ANN)

@@ -82,7 +82,8 @@ def scaling_section(result: Result) -> str:
             f"{a['dim']} numbers per vector, {a['width']} bytes in the lists; a list per {a['per_head']:g} vectors,"
             f" {a['copies']:g} lists per vector; lists read at a million vectors: {growth};"
             f" {a['reranked']} vectors compared again ({a['exact_row']:,} bytes each);"
-            f" {a['store_row']:,} bytes of text, versions, keywords and words' vectors per memory in SQLite. Disk: {a['read_ms']:g} ms a read, {a['depth']} at a time, {a['disk_gb_s']:g} GB/s."
+            f" {a['store_row']:,} bytes of text, versions, keywords and words' vectors per memory in SQLite."
+            f" Disk: {a['read_ms']:g} ms a read, {a['depth']} at a time, {a['disk_gb_s']:g} GB/s."
             f" Building at most {a['build_hours']:g} h; {a['fill']:.0%} of memory and disk planned with. Embedding,"
             f" once: {a['texts_per_s']:g} texts/s a core, so {_hours(rows)}.",
             table(("machine", "cores", "memory", "disk", "USD/month"), machines),

@@ -124,6 +124,7 @@ class Ray:
     def __enter__(self) -> Self:
         """Start or join Ray. Raises: MissingExtra; ConfigError if the cluster cannot be joined or is too small."""
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is told to anybody
+        os.environ["RAY_DEDUP_LOGS_SKIP_REGEX"] = ".*"  # or it would say on standard output that a worker died
         if self._address is None:  # else the cluster's own ways hold
             # read when Ray is imported: on any system, listen on loopback only
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
