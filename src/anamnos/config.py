@@ -55,7 +55,7 @@ class Settings:
 
     store: str = field(default="", repr=False)  # it may hold a password
     index: str = "auto"
-    index_url: str = ""
+    index_url: str = field(default="", repr=False)
     index_memory_mb: int = 1_024
     embedder: str = "auto"
     model_dir: str = ""

@@ -19,7 +19,7 @@ from anamnos.config import FILE_NAME, PREFIX, Settings, load_settings
 
 _HIDDEN = "(hidden)"
 _PASSWORD = re.compile(r"//\S*@")
-_IN_QUERY = re.compile(r"(?<=[?&])((?:ssl)?password=)[^&]*")
+_IN_QUERY = re.compile(r"(?<=[?&])((?:ssl)?password=|token=)[^&]*")
 
 
 class _Group(click.Group):
@@ -82,6 +82,8 @@ def masked(value: Any) -> Any:
 
     >>> masked("openai:model@https://me:secret@host/v1")
     'openai:model@https://…@host/v1'
+    >>> masked("https://host:19530?token=secret")
+    'https://host:19530?token=…'
     """
     return _IN_QUERY.sub(r"\1…", _PASSWORD.sub("//…@", value)) if isinstance(value, str) else value
 
