@@ -97,7 +97,7 @@ def measured() -> dict[str, object]:
     for count in (50_000, 100_000, 200_000):
         points = ((8, 0.8, 100), (64, 0.96, 500))
         curve = [{"effort": n, "recall": r, "cpu_us": us, "wall_us": us, "bytes": 10_000 * us} for n, r, us in points]
-        name = f"real-{count}"
+        name = f"million-{count}"
         runs[name] = {"anamnos spann": {"search": {"curve": curve}, "build": {"disk_bytes": 7}}, "hnswlib": {}}
         sets[name] = {"count": count, "dim": 384}
     return {"benchmark": "index", "sets": sets, "runs": runs}

@@ -77,9 +77,9 @@ class Assumptions:
     lists: Mapping[float, tuple[float, float]] = None  # type: ignore[assignment]  # set below
     spread: float = 0.35
     head_ns: float = 10.0
-    entry_ns: float = 25.0
+    entry_ns: float = 17.7
     list_us: float = 1.0
-    query_us: float = 200.0
+    query_us: float = 143.6
     build_s: float = 55.0
     heads_s: float = 11.0
     read_ms: float = 0.2
@@ -98,7 +98,7 @@ class Assumptions:
 
     def __post_init__(self) -> None:
         if self.lists is None:
-            object.__setattr__(self, "lists", {0.90: (26.0, 0.0), 0.95: (64.0, 0.083), 0.98: (230.0, 0.30)})
+            object.__setattr__(self, "lists", {0.90: (27.3, 0.233), 0.95: (66.5, 0.349), 0.98: (215.7, 0.519)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,8 +270,10 @@ def simulate(
 # --- measured points
 
 
-def read_points(result: Mapping[str, Any], index: str = "spann") -> list[Point]:
+def read_points(result: Mapping[str, Any], index: str = "spann", vectors: str = "million") -> list[Point]:
     """Return the points of an index in what ``anamnos bench index`` wrote: for each recall, by interpolation.
+
+    vectors  the set of which it measured several sizes; those of other sets are not comparable
 
     Raises: InvalidInput if it is something else, or has no points of that index.
     """
@@ -279,6 +281,8 @@ def read_points(result: Mapping[str, Any], index: str = "spann") -> list[Point]:
         raise InvalidInput("That is no result of anamnos bench index.", hint="Name the file of its --json output.")
     points: list[Point] = []
     for name, runs in result["runs"].items():
+        if not name.startswith(f"{vectors}-"):
+            continue
         for peer, found in runs.items():
             curve = found.get("search", {}).get("curve", [])
             if index not in peer or not curve:
