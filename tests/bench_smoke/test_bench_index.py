@@ -96,7 +96,7 @@ def test_the_section_and_charts_are_made_of_the_file(results: Path, tmp_path: Pa
     assert "broken, build: RuntimeError: no such luck" in text
     assert "| quickest of ours | **numpy** | **numpy** |" in text
     assert "plots/index-growth.svg" in text
-    assert set(index_charts(json.loads(done.output))) == {f"index-hard-{COUNT}", "index-hard-500", "index-growth"}
+    assert set(index_charts(json.loads(done.output))) == {f"index-hard-{COUNT}", "index-growth"}
     assert {path.name for path in plots.iterdir()} >= {"index-growth.svg"}
 
 

@@ -27,7 +27,8 @@ def index_section(result: Mapping[str, Any], limits: str) -> str:
         f" as many bytes takes at {result['bandwidth']['gb_per_s']:.0f} GB/s, the most that one thread reads.",
         limits,
     ]
-    for key, systems in result["runs"].items():
+    for key in _shown(result):
+        systems = result["runs"][key]
         parts += _set(key, result["sets"][key], systems, result["bandwidth"]["gb_per_s"])
     parts += _growth(result)
     notes = {
@@ -145,16 +146,26 @@ def _churn(systems: Mapping[str, Run]) -> list[str]:
 
 def _by_size(result: Mapping[str, Any]) -> dict[str, dict[int, Run]]:
     """Return index -> size -> what was measured, of the set that was taken in most sizes."""
+    found: dict[str, dict[int, Run]] = {}
+    for key in _growing(result):
+        for name, run in result["runs"].get(key, {}).items():
+            found.setdefault(name, {})[int(result["sets"][key]["count"])] = run
+    return found
+
+
+def _growing(result: Mapping[str, Any]) -> list[str]:
+    """Return the sizes of the set that was taken in most of them, smallest first."""
     sizes: dict[str, list[str]] = {}
     for key, about in result["sets"].items():
         sizes.setdefault(about["set"], []).append(key)
     most = max(sizes.values(), key=lambda keys: len(keys)) if sizes else []
-    keys = sorted(most, key=lambda key: int(result["sets"][key]["count"]))
-    found: dict[str, dict[int, Run]] = {}
-    for key in keys:
-        for name, run in result["runs"].get(key, {}).items():
-            found.setdefault(name, {})[int(result["sets"][key]["count"])] = run
-    return found
+    return sorted(most, key=lambda key: int(result["sets"][key]["count"]))
+
+
+def _shown(result: Mapping[str, Any]) -> list[str]:
+    """Return which sets and sizes have a table of their own: of those that show growth, the largest."""
+    smaller = set(_growing(result)[:-1])
+    return [key for key in result["runs"] if key not in smaller]
 
 
 def _growth(result: Mapping[str, Any]) -> list[str]:
@@ -183,7 +194,8 @@ def _growth(result: Mapping[str, Any]) -> list[str]:
 def index_charts(result: Mapping[str, Any]) -> dict[str, str]:
     """Return charts by name: recall against time for each set, and time against size; eight indexes at most."""
     charts = {}
-    for key, systems in result["runs"].items():
+    for key in _shown(result):
+        systems = result["runs"][key]
         curves: dict[str, list[Point]] = {
             name: [(float(point["wall_us"]), float(point["recall"])) for point in curve_of(run)]
             for name, run in systems.items()
