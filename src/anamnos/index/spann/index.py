@@ -108,6 +108,7 @@ class SpannIndex:
         self._mutex = threading.RLock()
         self._open: _Open | None = None
         self._applied = 0
+        self._looked = 0  # at how many changes it was last seen whether lists are worth it
         self._caution = 1.0  # about room for changes
         self._seen = (0, 0)  # time and number of the state file that was read last
         self._from_disk = 0  # searches for which lists are fetched ahead
@@ -141,6 +142,10 @@ class SpannIndex:
         with self._mutex, self.exact.errors(), self.exact.locked():
             self.catch_up()  # inside, for another process may just have done the same
             if self._open is None:
+                changes = self.store.sequence()  # at most so many vectors; walking through them takes a while
+                if changes < max(self._worth_it, self._looked + self._worth_it // 20):
+                    return False
+                self._looked = changes
                 rows = self._current()
                 if len(rows) < self._worth_it:
                     return False
@@ -425,6 +430,7 @@ class SpannIndex:
 
     def _forget(self) -> None:
         self._let_go()
+        self._looked = 0
         (self.folder / "lists.json").unlink(missing_ok=True)
         self._drop_others("")
 
