@@ -306,3 +306,16 @@ def test_rollback_stops_at_a_hold_and_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(AccessDenied):
         memory.rollback(ANN, to=moment)
     assert every(memory) == before
+
+
+def test_a_rollback_lifts_no_hold(tmp_path: Path) -> None:
+    """Not even to what the memory was before it was frozen, which only ``unfreeze`` may do."""
+    clock = FakeClock()
+    with Memory(tmp_path / "vault", embedder=FakeEmbedder(), clock=clock) as memory:
+        (kept,) = memory.add("the will", ANN).ids
+        memory.archive(kept, ANN)
+        memory.freeze(kept, ANN)
+        with pytest.raises(AccessDenied, match="frozen"):
+            memory.rollback(ANN, to=clock() - timedelta(minutes=2))  # when it was not there
+        memory.rollback(ANN, id=kept, version=2)  # but for the hold, it is what it was
+        assert memory.get(kept, ANN).lifecycle.state is State.FROZEN

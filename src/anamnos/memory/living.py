@@ -12,6 +12,7 @@ from anamnos.ingest.plan import Planned, key_of_next
 from anamnos.llm.base import estimate_tokens
 from anamnos.memory.checks import check_scope, checked_role, checked_substrate
 from anamnos.memory.core import Core, transition
+from anamnos.store.apply import refuse_frozen
 from anamnos.system import lifecycle
 from anamnos.system import migrate as migration
 from anamnos.types import Comparison, Field, Op, OpKind, Receipt, Where
@@ -70,6 +71,8 @@ class Living(Core):
             pairs = [(self._get(str(id), scope), self._get(str(id), scope, version=version))]
         back = [new for cube, old in pairs if (new := lifecycle.rolled_back(cube, old)) is not None]
         before = {cube.id: cube for cube, _ in pairs}
+        for cube in back:
+            refuse_frozen(before[cube.id])  # even if what it was before the hold is what it would be
         said = [cube for cube in back if cube.content != before[cube.id].content]
         ops = self._ops([Planned(key_of_next(cube, self.vault.store), cube=cube) for cube in said])
         return self._write([*ops, *(transition(cube) for cube in back if cube not in said)])

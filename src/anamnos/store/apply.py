@@ -78,7 +78,7 @@ def _update(op: Op, target: CubeId, tx: Transaction, now: datetime) -> list[tupl
         and replace(cube, version=current.version, time=current.time, lifecycle=current.lifecycle) == current
     )
     if not lifted:
-        _refuse_frozen(current)
+        refuse_frozen(current)
     if after is not before and not lifted:
         check_transition(f"Memory {target}", before, after)
     if op.kind is OpKind.TRANSITION and _found_by(cube) != _found_by(current):
@@ -102,7 +102,7 @@ def _pass_on(source: CubeId, tx: Transaction, now: datetime) -> list[tuple[CubeI
         if cube is not current:
             if _who_sees(cube) == _who_sees(current) and current.lifecycle.state is State.FROZEN:
                 continue  # a hold does not yield to a label
-            _refuse_frozen(current)
+            refuse_frozen(current)
             at = max(now, current.time.recorded_at or now)
             tx.retire(other, at)
             tx.repeat(_recorded(cube.next_version(), at))
@@ -148,7 +148,7 @@ def _restore(op: Op, tx: Transaction) -> tuple[CubeId, Outcome]:
 def _delete(target: CubeId, tx: Transaction) -> list[tuple[CubeId, Outcome]]:
     doomed = [target]
     for cube_id in doomed:  # grows while it is walked
-        _refuse_frozen(_known(cube_id, tx))
+        refuse_frozen(_known(cube_id, tx))
         doomed += [other for other in tx.dependents(cube_id) if other not in doomed]
     for cube_id in doomed:
         tx.erase(cube_id)
@@ -183,7 +183,8 @@ def _known(cube_id: CubeId, tx: Transaction) -> MemCube:
     return current
 
 
-def _refuse_frozen(cube: MemCube) -> None:
+def refuse_frozen(cube: MemCube) -> None:
+    """Raises: AccessDenied if a cube is frozen."""
     if cube.lifecycle.state is State.FROZEN:
         raise AccessDenied(f"Memory {cube.id} is frozen: it cannot be changed or deleted.", hint="Lift the hold first.")
 
