@@ -22,7 +22,7 @@ from anamnos.index.spann.heads import Heads
 from anamnos.index.spann.lists import Lists, Places, Span
 from anamnos.index.spann.postings import Numbers, Postings
 
-_RESERVE = 1 << 26  # bytes for changes, or as many as there are of lists
+_RESERVE = 1 << 26  # bytes for changes, or twice as many as there are of lists
 _SPARE_ROWS = 1 << 16
 _WORD = 8
 
@@ -91,7 +91,7 @@ class Writer:
         self._file = (folder / "lists.bin").open("w+b")
         if self.bytes and hasattr(os, "posix_fallocate"):
             os.posix_fallocate(self._file.fileno(), 0, self.bytes)  # or a full disk would show while the map is filled
-        length = self.bytes + max(_RESERVE, self.bytes)
+        length = self.bytes + max(_RESERVE, 2 * self.bytes)
         os.ftruncate(self._file.fileno(), length // _WORD * _WORD)
         self._words = np.asarray(np.memmap(self._file, dtype="<i8", mode="r+"))
 

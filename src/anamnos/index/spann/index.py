@@ -39,9 +39,10 @@ FEW = 20_000  # rows asked for: so few are compared one by one
 TARGET = 0.98  # recall@10 of the number of lists that is chosen
 QUERIES = 300  # of its own vectors on which that is measured
 GARBAGE = 0.1  # share of dead entries from which all is written anew
+CHANGED = 0.5  # bytes of lists that have a new place, in memory, as a share of all, from which it is
 _RERANKED = 60  # entries, which is 35 or so vectors, per 10 asked for
 _NEARLY_ALL = 0.7  # share of all rows asked for from which no filter is needed inside the lists
-_MUCH = 1 << 26  # bytes in memory that are not worth a thought, divided by GARBAGE
+_MUCH = 1 << 26  # bytes: less than CHANGED of it in memory is not worth a thought
 _MOST_CAUTION = 256
 _SLOW_S = 0.005  # a scan that takes longer has waited for the disk
 _STILL = 100  # searches after such a one
@@ -156,7 +157,7 @@ class SpannIndex:
                 self._forget()
                 return True
             written = self._open.mapped.written
-            changed = lists.postings.used - written > GARBAGE * max(written, _MUCH)
+            changed = lists.postings.used - written > CHANGED * max(written, _MUCH)
             too_short = len(lists.short()) > self._open.short + GARBAGE * len(lists)
             if not changed and not too_short and lists.dead <= GARBAGE * lists.entries:
                 return False
@@ -168,6 +169,7 @@ class SpannIndex:
         self.exact.rebuild()
         with self._mutex:
             self._forget()
+            self._looked = 0
         self.maintain()
 
     def close(self) -> None:
@@ -192,7 +194,8 @@ class SpannIndex:
                     opened.lists.append(new[there], vectors[there], self._rng)
                 except Full:  # half done: begin again from the files, and write them anew earlier
                     if self._caution >= _MOST_CAUTION:
-                        self._forget()  # all is compared until they are made again
+                        self._forget()  # all is compared until they are made again, when there are some more
+                        self._looked = self.store.sequence()
                         return
                     opened = self._begun_again(opened.state)
                     continue
@@ -430,7 +433,6 @@ class SpannIndex:
 
     def _forget(self) -> None:
         self._let_go()
-        self._looked = 0
         (self.folder / "lists.json").unlink(missing_ok=True)
         self._drop_others("")
 
