@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -341,6 +342,28 @@ def test_no_byte_of_an_erased_code_is_left_in_the_file(tmp_path: Path) -> None:
     again = SpannIndex(tmp_path, store, INFO, worth_it=20)
     assert again.verify() == []
     again.close()
+
+
+@pytest.mark.parametrize("with_lists", [True, False])
+def test_lists_that_a_killed_process_left_are_gone_before_the_next_erasure(tmp_path: Path, with_lists: bool) -> None:
+    """Or codes of what is erased would stay in them."""
+    rng = np.random.default_rng(18)
+    index, store = made(tmp_path, unit(rng, 100))
+    if not with_lists:
+        index.close()
+        shutil.rmtree(next(tmp_path.glob("lists-*")))
+        (tmp_path / "lists.json").unlink()
+        index = SpannIndex(tmp_path, store, INFO, worth_it=1_000)
+        index.catch_up()
+    stray = tmp_path / "lists-half"
+    stray.mkdir()
+    (stray / "lists.bin").write_bytes(b"codes")
+    erase(store, [store.at([3])[0].id])
+    index.catch_up()
+    assert not stray.exists()
+    assert len(list(tmp_path.glob("lists-*"))) == with_lists
+    assert index.verify() == []
+    index.close()
 
 
 def test_a_search_without_lists_in_memory_finds_the_same(tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ class SpannIndex:
         self._mutex = threading.RLock()
         self._open: _Open | None = None
         self._applied = 0
+        self._swept = -1  # at how many changes strays were last looked for
         self._looked = 0  # at how many changes it was last seen whether lists are worth it
         self._caution = 1.0  # about room for changes
         self._seen = (0, 0)  # time and number of the state file that was read last
@@ -125,6 +126,9 @@ class SpannIndex:
     def catch_up(self) -> int:
         newest = self.exact.catch_up()
         with self._mutex, self.exact.errors():
+            if newest != self._swept:
+                self._drop_strays()
+                self._swept = newest
             state = self._current_state()
             if state is None or (self._open is not None and state.generation != self._open.state.generation):
                 self._let_go()
@@ -435,6 +439,13 @@ class SpannIndex:
         self._let_go()
         (self.folder / "lists.json").unlink(missing_ok=True)
         self._drop_others("")
+
+    def _drop_strays(self) -> None:
+        """Remove lists that a killed process has half written, or what is erased from now on would stay in them."""
+        if len(list(self.folder.glob("lists-*"))) > (self._open is not None):
+            with self.exact.locked():  # nobody is writing any
+                state = self._read_state()
+                self._drop_others("" if state is None else state.generation)
 
     def _drop_others(self, kept: str) -> None:
         for folder in self.folder.glob("lists-*"):
