@@ -43,7 +43,7 @@ bench: .venv/ready  ## DATA=<LoCoMo file> adds recall; writes docs/benchmarks.md
 	@touch $@
 
 .venv/dev: .venv/ready
-	$(PIP) -e '.[embed,server,crypto,ann,postgres,milvus,ray,dev]'
+	$(PIP) -e '.[embed,server,oidc,otel,mcp,crypto,ann,postgres,milvus,ray,dev]'
 	@touch $@
 
 .venv-encrypted/dev: pyproject.toml

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "anamnos"
 # design.md, "Who may know whom": a room may import rooms of a lower level, and of its own level only itself.
 LEVELS = [
     {"cli"},  # has a command for each of the others
-    {"server", "bench", "testing"},
+    {"server", "compat", "client", "bench", "testing"},
     {"memory"},
     {"recipes"},
     {"ingest", "recall", "evolve", "system", "agent"},

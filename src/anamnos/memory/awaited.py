@@ -38,20 +38,23 @@ class AsyncMemory:
 
     memory   opened; closed with this object
     threads  how many verbs may run at once
+    executor  other threads to run them in, which outlive this object
     """
 
     memory: Memory
     threads: int = 4
+    executor: ThreadPoolExecutor | None = None
     _executor: ThreadPoolExecutor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._closed = False
-        self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="anamnos")
+        self._executor = self.executor or ThreadPoolExecutor(self.threads, thread_name_prefix="anamnos")
 
     async def close(self) -> None:
         """Wait for the verbs in progress, then let go of the vault."""
         self._closed = True
-        await asyncio.get_running_loop().run_in_executor(None, self._executor.shutdown)
+        if self.executor is None:
+            await asyncio.get_running_loop().run_in_executor(None, self._executor.shutdown)
         self.memory.close()
 
     async def __aenter__(self) -> Self:

@@ -94,6 +94,7 @@ class Core:
     mounts: Mounts[MountedVault]
     quotas: Quotas
     _clock: Clock
+    _shared: bool  # whether files and index belong to another ``Memory``
     _new_id: IdSource
     _reader: TermReader
     _guard: Guard
@@ -244,13 +245,13 @@ class Core:
             self.vault.store.set_setting(f"embedder:{self._info.id}", name)
         self.vault.store.use_embedder(self._info)  # last of all, so that a kill leaves nothing half done
 
-    def _use(self, embedder: Embedder) -> None:
+    def _use(self, embedder: Embedder, index: VectorIndex | None = None) -> None:
         """Take an embedder, and with it the index, the recipe and all else that works with its vectors."""
         self.embedder = embedder
         self.mounts.close()  # they are searched with the embedder, too
         held = self.vault.store.embedder()
         self._info = held if held is not None and held.id == embedder.id else EmbedderInfo(embedder.id, embedder.dim)
-        self._index = self.vault.index(
+        self._index = index or self.vault.index(
             self._info,
             self.settings.index,
             url=self.settings.index_url or self.settings.store,

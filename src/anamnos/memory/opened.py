@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from anamnos.config import Settings, default_vault, load_settings
 from anamnos.cube import Clock, IdSource, Scope, utc_now, uuid7_source
@@ -24,6 +25,7 @@ from anamnos.store.base import Store
 from anamnos.store.keys import FILE_NAME as KEY_FILE
 from anamnos.store.keys import user_key
 from anamnos.system.bundles import Bundles, is_installed
+from anamnos.system.governance.access import Principal
 from anamnos.system.governance.audit import Audit
 from anamnos.system.governance.guard import Guard
 from anamnos.system.governance.guarded import guarded
@@ -65,7 +67,7 @@ class Memory(Evolving, Living, Governing, Reading, Keeping):
         clock: Clock = utc_now,
         new_id: IdSource | None = None,
         store: Store | str | None = None,
-        principal: str | None = None,
+        principal: str | Principal | None = None,
         purpose: str | None = None,
         **settings: Any,
     ) -> None:
@@ -76,15 +78,43 @@ class Memory(Evolving, Living, Governing, Reading, Keeping):
         self._check_settings()
         self._clock = clock
         self._new_id = new_id or uuid7_source()
-        self._known = {}
+        self._shared, self._known = False, {}
         self._reader = TermReader()
         key = user_key(self.settings.key_file, self.settings.passphrase)
         if store is None or isinstance(store, str):
             store = store_at(self.settings.store, busy_timeout_s=self.settings.busy_timeout_s)
         self.vault = Vault(folder, store=store, busy_timeout_s=self.settings.busy_timeout_s, key=key).open()
-        self.quotas = Quotas(self.vault.store, self._govern)
+        try:
+            self._serve(principal, purpose)
+            self._use(self._resolve(None if isinstance(embedder, str) else embedder))
+            self._keep_terms_current()
+        except BaseException:
+            self.vault.close()
+            raise
+        if self.settings.background == "on" and principal is None:
+            self.jobs.start()
+
+    def as_principal(self, principal: str | Principal, *, purpose: str | None = None) -> Memory:
+        """Return this memory as a principal may use it. It shares files, index and embedder, so it costs little.
+
+        principal  the name of one that is registered; or a ``Principal`` that the application vouches for
+        Close it before this one; after ``reembed`` and ``calibrate`` make it anew. Raises: UnknownPrincipal,
+        AccessDenied for a purpose that is not its own.
+        """
+        other = copy.copy(self)
+        other._shared, other._known = True, {}
+        other.vault = copy.copy(self.vault)
+        other.vault.store = getattr(self.vault.store, "unguarded", self.vault.store)
+        other._serve(principal, purpose)
+        other._use(self.embedder, self._index)
+        return other
+
+    def _serve(self, principal: str | Principal | None, purpose: str | None) -> None:
+        """Take who asks, and with it everything that depends on that."""
+        vault, clock = self.vault, self._clock
+        self.quotas = Quotas(vault.store, self._govern)
         self.bundles = Bundles(
-            self.vault,
+            vault,
             info=lambda: self._info,
             derive=self._derived,
             keys=self._keys_to_import,
@@ -94,30 +124,25 @@ class Memory(Evolving, Living, Governing, Reading, Keeping):
             hides=lambda: self._guard.hides(),
             copied=lambda what, path: self._guard.copied(what, path),
         )
-        self.mounts = Mounts(self.vault.store, self._mounted, self.bundles.installed, self._govern)
-        try:
-            watch = self.settings.audit, self.settings.sensitivity
-            self._guard = Guard(self.vault.store, clock, principal, purpose, *watch)
-            self.vault.store = guarded(self.vault.store, self._guard)
-            self._rule = self._guard.rule()
-            self._use(self._resolve(None if isinstance(embedder, str) else embedder))
-            self._keep_terms_current()
-        except BaseException:
-            self.vault.close()
-            raise
+        self.mounts = Mounts(vault.store, self._mounted, self.bundles.installed, self._govern)
+        given = principal if isinstance(principal, Principal) else None
+        name = given.name if given is not None else cast("str | None", principal)
+        watch = self.settings.audit, self.settings.sensitivity
+        self._guard = Guard(vault.store, clock, name, purpose, *watch, given)
+        vault.store = guarded(vault.store, self._guard)
+        self._rule = self._guard.rule()
         self.policy = Policies(self._guard)
         self.audit = Audit(self._guard.store.ledger, self._guard.own_name)
         self.jobs = Jobs(self._guard.store.jobs, clock, verb_handlers(self, self._users), self._govern)
-        if self.settings.background == "on" and principal is None:
-            self.jobs.start()
 
     def close(self) -> None:
         """Let go of the vault. Whatever was acknowledged is safe without it."""
         self.jobs.close()
         self._working.close()
         self.mounts.close()
-        self._index.close()
-        self.vault.close()
+        if not self._shared:
+            self._index.close()
+            self.vault.close()
 
     def __enter__(self) -> Self:
         return self

@@ -27,7 +27,7 @@ FIRST = bytes(32)
 """What the first entry holds in place of the hash of the one before."""
 
 Decision = Literal["allowed", "denied"]
-RecordKind = Literal["principal", "grant", "rule", "copy"]
+RecordKind = Literal["principal", "grant", "rule", "copy", "key"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,10 +28,10 @@ from anamnos.cube import CubeId, MemCube, Policy, Scope, Visibility, check_name,
 from anamnos.errors import InvalidInput, UnknownPrincipal
 from anamnos.types import And, Comparison, Field, Filter, Or, Where, matches, owner_of
 
-READ, WRITE, SHARE, ADMIN, SENSITIVE = "read", "write", "share", "admin", "sensitive"
-RIGHTS = (READ, WRITE, SHARE, ADMIN, SENSITIVE)
+READ, WRITE, SHARE, ALL, ADMIN, SENSITIVE = "read", "write", "share", "all", "admin", "sensitive"
+RIGHTS = (READ, WRITE, SHARE, ALL, ADMIN, SENSITIVE)
 DEFAULT_RIGHTS = (READ, WRITE, SHARE)
-KINDS = ("user", "agent", "role")
+KINDS = ("user", "agent", "role", "key")
 
 NOTHING: Filter = Or(())
 
@@ -40,9 +40,10 @@ NOTHING: Filter = Or(())
 class Principal:
     """Somebody who asks.
 
-    name      ``user:ann``, ``agent:tutor`` or ``role:auditor``
-    rights    what it may do at all, to whatever memory the rule gives it; ``admin``: all but ``sensitive``, with every
-              memory of its tenant; ``sensitive``: see addresses, numbers and keys instead of their labels
+    name      ``user:ann``, ``agent:tutor``, ``role:auditor`` or, for an application behind the server, ``key:backend``
+    rights    what it may do at all, to whatever memory the rule gives it; ``all``: with every memory of its tenant;
+              ``admin``: everything but ``sensitive``, with every memory of its tenant; ``sensitive``: see addresses,
+              numbers and keys instead of their labels
     roles     names of roles that it has
     purposes  what it may say that it works for; none: anything
     """
@@ -68,8 +69,8 @@ class Principal:
         return right in self.rights or (ADMIN in self.rights and right != SENSITIVE)
 
     def owns(self, scope: Scope) -> bool:
-        """Return whether what is written in a scope is its own."""
-        return scope.tenant == self.tenant and owner_of(scope) == self.name
+        """Return whether what is written in a scope is its own, or with the right ``all`` as good as that."""
+        return scope.tenant == self.tenant and (ALL in self.rights or owner_of(scope) == self.name)
 
     def takes_part_in(self, scope: Scope) -> bool:
         """Return whether it may write into a scope: its own, or one that names it as the agent."""
@@ -118,7 +119,7 @@ def allowed(who: Principal, right: str, grants: Iterable[Grant] = (), now: datet
     if not who.may(right):
         return NOTHING
     here: Filter = Where(Field.TENANT, Comparison.EQ, who.tenant)
-    if ADMIN in who.rights:
+    if ADMIN in who.rights or ALL in who.rights:
         return here
     own: list[Filter] = [Where(Field.OWNER, Comparison.EQ, who.name)]
     names = (who.name, *who.roles)

@@ -32,6 +32,7 @@ class Guard:
 
     store        of the vault, without any guard before it
     principal    who asks; None: the application itself
+    given        the same, from an application that vouches for it, instead of one that is registered
     purpose      what for, as the audit shows it
     level        of the audit: off, writes, all
     sensitivity  on, or off: what is written is not looked through
@@ -44,6 +45,7 @@ class Guard:
     purpose: str | None = None
     level: str = "writes"
     sensitivity: str = "on"
+    given: Principal | None = None
 
     def __post_init__(self) -> None:
         if self.level not in audit.LEVELS:
@@ -65,7 +67,7 @@ class Guard:
         """
         if self.principal is None:
             return None
-        who = access.known(self.principal, self.store.ledger.records("principal", self.principal))
+        who = self.given or access.known(self.principal, self.store.ledger.records("principal", self.principal))
         if who.purposes and self.purpose not in who.purposes:
             raise AccessDenied(
                 f"{who.name} may not work for the purpose {self.purpose!r}.",

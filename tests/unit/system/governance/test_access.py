@@ -86,7 +86,7 @@ def test_a_grant_counts_until_it_ends() -> None:
 
 
 def test_admin_is_not_sensitive() -> None:
-    assert [WHO["user:root"].may(right) for right in RIGHTS] == [True, True, True, True, False]
+    assert [WHO["user:root"].may(right) for right in RIGHTS] == [True, True, True, True, True, False]
 
 
 # --- principals
