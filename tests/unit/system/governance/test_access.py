@@ -13,7 +13,7 @@ from anamnos.cube import CubeId, MemCube, Policy, Provenance, Role, State, Visib
 from anamnos.errors import AccessDenied, AnamnosError, InvalidInput, NotFound, UnknownPrincipal
 from anamnos.ingest.plan import content_key
 from anamnos.store.apply import apply
-from anamnos.system.governance.access import ADMIN, READ, RIGHTS, SENSITIVE, SHARE, WRITE, Grant, Principal, may
+from anamnos.system.governance.access import ADMIN, ALL, READ, RIGHTS, SENSITIVE, SHARE, WRITE, Grant, Principal, may
 from anamnos.testing import FakeClock, FakeEmbedder, seeded_ids
 from anamnos.types import Comparison, Field, Op, OpKind, Where
 
@@ -60,6 +60,13 @@ RULE = [  # who, right, memory, allowed
     ("user:root", WRITE, cube(BOB), True),
     ("user:root", READ, cube(Scope("other", user="ann")), False),
     ("user:mute", READ, cube(Scope(user="mute")), False),
+    ("key:desk", READ, cube(), True),
+    ("key:desk", WRITE, cube(BOB), True),
+    ("key:desk", SHARE, cube(), False),
+    ("key:desk", READ, cube(Scope("other", user="ann")), False),
+    ("key:desk", READ, cube(Scope("other", user="ann"), visibility="public"), False),
+    ("key:looker", READ, cube(), True),
+    ("key:looker", WRITE, cube(), False),
 ]
 WHO = {
     "user:ann": Principal("user:ann"),
@@ -68,6 +75,8 @@ WHO = {
     "agent:coach": Principal("agent:coach"),
     "user:root": Principal("user:root", rights=(ADMIN,)),
     "user:mute": Principal("user:mute", rights=(WRITE,)),
+    "key:desk": Principal("key:desk", rights=(READ, WRITE, ALL)),
+    "key:looker": Principal("key:looker", rights=(READ, ALL)),
 }
 
 
@@ -87,6 +96,47 @@ def test_a_grant_counts_until_it_ends() -> None:
 
 def test_admin_is_not_sensitive() -> None:
     assert [WHO["user:root"].may(right) for right in RIGHTS] == [True, True, True, True, True, False]
+
+
+# --- one opened memory, many principals
+
+
+def test_views_of_one_memory_see_and_do_what_their_principals_may(tmp_path: Path) -> None:
+    with opened(tmp_path) as app:
+        key = app.add("The spare key is under the blue pot.", ANN).ids[0]
+        app.add("Elsewhere the key is in the shed.", Scope("other", user="ann"))
+        looker, desk, bob = (app.as_principal(p) for p in (WHO["key:looker"], WHO["key:desk"], WHO["user:bob"]))
+        assert [hit.id for hit in looker.search("key", ANN)] == [key] == [hit.id for hit in desk.search("key", ANN)]
+        assert bob.search("key", ANN) == looker.search("key", Scope("other", user="ann")) == []
+        with pytest.raises(AccessDenied):
+            looker.add("x", ANN)
+        with pytest.raises(AccessDenied):
+            desk.add("x", Scope("other", user="ann"))
+        with pytest.raises(AccessDenied):
+            desk.backup(tmp_path / "copy")
+        new = desk.add("The bike is in the cellar.", ANN).ids[0]
+        looker.close()
+        assert {cube.id for cube in desk.list(ANN)} == {key, new} == {cube.id for cube in app.list(ANN)}
+        assert [(seen.principal, seen.entry.decision) for seen in app.audit.list(after=2)] == [
+            ("key:looker", "denied"),
+            ("key:desk", "denied"),
+            ("key:desk", "denied"),
+            ("key:desk", "allowed"),
+        ]
+
+
+def test_a_view_for_a_registered_principal_is_as_if_it_had_opened_the_vault(tmp_path: Path) -> None:
+    with opened(tmp_path) as app:
+        app.policy.register("user:bob", purposes=["support"])
+        with pytest.raises(UnknownPrincipal):
+            app.as_principal("user:eve")
+        with pytest.raises(AccessDenied):
+            app.as_principal("user:bob")
+        bob = app.as_principal("user:bob", purpose="support")
+        assert bob.get(bob.add("Mine.", BOB).ids[0], BOB).content == "Mine."
+        app.policy.remove("user:bob")
+        with pytest.raises(UnknownPrincipal):
+            bob.list(BOB)
 
 
 # --- principals
