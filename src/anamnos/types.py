@@ -185,14 +185,14 @@ def where(
     state: str | Sequence[str] | None = None,
     actor: str | None = None,
     source: str | None = None,
-    tags: Sequence[str] = (),
+    tags: str | Sequence[str] = (),
     contains: str | None = None,
     since: datetime | str | None = None,
     until: datetime | str | None = None,
 ) -> Filter | None:
     """Return the filter that asks for all of these at once, or None if nothing is asked.
 
-    tags          each of them must be there
+    tags          it, or each of them, must be there
     since, until  bounds of ``created_at``: since <= created_at < until
     """
     parts: list[Filter] = []
@@ -203,7 +203,7 @@ def where(
     for name, value in (("actor", actor), ("source", source)):
         if value is not None:
             parts.append(Where(Field(name), Comparison.EQ, value))
-    parts += [Where(Field.TAG, Comparison.EQ, tag) for tag in tags]
+    parts += [Where(Field.TAG, Comparison.EQ, tag) for tag in ([tags] if isinstance(tags, str) else tags)]
     if contains is not None:
         parts.append(Where(Field.TEXT, Comparison.CONTAINS, contains))
     if since is not None:
