@@ -20,7 +20,7 @@ import click
 import anamnos.cli
 from anamnos import errors
 from anamnos.cli.main import cli
-from anamnos.config import PREFIX, Settings
+from anamnos.config import PREFIX, SERVER_PREFIX, ServerSettings, Settings
 from anamnos.store.migrations import MIGRATIONS
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -60,11 +60,20 @@ def cli_json() -> str:
 
 
 def settings_table() -> str:
-    told = described(Settings)
+    return table_of(Settings, PREFIX)
+
+
+def server_settings_table() -> str:
+    return table_of(ServerSettings, SERVER_PREFIX)
+
+
+def table_of(kind: type[Settings] | type[ServerSettings], prefix: str) -> str:
+    """Return a table of settings."""
+    told = described(kind)
     lines = ["| setting | environment | default | what it is |", "|---|---|---|---|"]
-    for setting in fields(Settings):
+    for setting in fields(kind):
         default = f"`{setting.default}`" if setting.default != "" else "empty"
-        name = f"{PREFIX}{setting.name.upper()}"
+        name = f"{prefix}{setting.name.upper()}"
         lines.append(f"| `{setting.name}` | `{name}` | {default} | {told[setting.name]} |")
     return "\n".join(lines)
 
@@ -120,6 +129,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "cli": ("reference/cli.md", cli_help),
     "cli-json": ("reference/cli.md", cli_json),
     "settings": ("reference/settings.md", settings_table),
+    "server-settings": ("reference/settings.md", server_settings_table),
     "errors": ("reference/errors.md", error_table),
     "schema": ("formats/vault.md", schema),
 }

@@ -78,6 +78,19 @@ class AccessDenied(AnamnosError):
     cube_id: str | None = None
 
 
+class Unauthenticated(AnamnosError):
+    """A server does not know who asks: no key, or one that does not count (any more)."""
+
+    code = "unauthenticated"
+    exit_code = 4
+    http_status = 401
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What an answer over HTTP says beside it."""
+        return {"WWW-Authenticate": 'Bearer realm="anamnos"'}
+
+
 class Conflict(AnamnosError):
     """Somebody else changed the cube first: read the current version and try again."""
 
@@ -164,3 +177,27 @@ class LimitExceeded(AnamnosError):
     code = "limit"
     exit_code = 9
     http_status = 413
+
+
+class RateLimited(AnamnosError):
+    """Too many requests in a short time.
+
+    retry_after_s  seconds after which the next one is taken
+    """
+
+    code = "rate_limited"
+    exit_code = 9
+    http_status = 429
+    retryable = True
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: int = 1) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "retry_after_s": self.retry_after_s}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What an answer over HTTP says beside it."""
+        return {"Retry-After": str(self.retry_after_s)}

@@ -4,16 +4,22 @@ import contextlib
 import importlib.util
 import inspect
 import io
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from dataclasses import fields
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import click
 import pytest
+from served_vault import served
 
 import anamnos
 from anamnos import AsyncMemory, Memory
@@ -22,6 +28,7 @@ from anamnos.config import PREFIX, Settings
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 WRITTEN_BY_BENCH = DOCS / "benchmarks.md"  # its numbers are not written by hand, so it may not be there yet
+MARK = "end of block"
 PAGES = sorted(ROOT.glob("*.md")) + sorted(page for page in DOCS.rglob("*.md") if page != WRITTEN_BY_BENCH)
 
 
@@ -70,44 +77,92 @@ def commands() -> dict[str, click.Command]:
     return dict(reference().commands())
 
 
-def with_python(page: Path) -> bool:
-    return any(block.language == "python" for block in blocks(page))
+def with_blocks(page: Path, language: str) -> bool:
+    return any(block.language == language for block in blocks(page))
+
+
+def shell_says(page: Path) -> bool:
+    """Return whether a page shows what its shell prints."""
+    return any(above.language == "sh" and block.language == "output" for above, block in pairwise(blocks(page)))
 
 
 # --- code
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if with_python(page)], ids=named)
-def test_the_python_of_a_page_runs_and_prints_what_the_page_says(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Blocks of a page share their names; an ``output`` block is what the python block above it prints."""
+@pytest.fixture
+def settings_of_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of its own, and no settings of whoever runs the tests."""
     monkeypatch.chdir(tmp_path)
-    for name in [f"{PREFIX}{setting.name.upper()}" for setting in fields(Settings)]:
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("ANAMNOS_EMBEDDER", "hashing")
     monkeypatch.setenv("ANAMNOS_VAULT", str(tmp_path / "default-vault"))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if with_blocks(page, "python")], ids=named)
+@pytest.mark.usefixtures("settings_of_a_page")
+def test_the_python_of_a_page_runs_and_prints_what_the_page_says(page: Path) -> None:
+    """Blocks of a page share their names; an ``output`` block is what the block right above it prints.
+
+    A block that begins with ``# needs PACKAGE`` runs where that package is installed.
+    """
     names: dict[str, Any] = {"__name__": "page"}
-    printed = ""
+    printed: str | None = None  # None: the block above did not run here
     for block in blocks(page):
-        if block.language == "python" and not block.text.startswith("# not run"):
+        if block.language == "output":
+            assert printed is None or printed.rstrip() == block.text.rstrip(), f"{named(page)}, line {block.line}"
+        printed = None
+        if block.language == "python" and runs_here(block):
             code = compile("\n" * (block.line - 1) + block.text, named(page), "exec")
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 exec(code, names)
             printed = out.getvalue()
-        elif block.language == "output":
-            assert printed.rstrip() == block.text.rstrip(), f"{named(page)}, line {block.line}"
+
+
+def runs_here(block: Block) -> bool:
+    needed = re.match(r"# needs ([\w.]+)", block.text)
+    if needed:
+        return importlib.util.find_spec(needed[1]) is not None
+    return not block.text.startswith("# not run")
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ("bash", "curl", "jq"))), reason="needs bash, curl and jq")
+@pytest.mark.parametrize("page", [page for page in PAGES if shell_says(page)], ids=named)
+@pytest.mark.usefixtures("settings_of_a_page")
+def test_the_shell_of_a_page_runs_and_prints_what_the_page_says(page: Path, tmp_path: Path) -> None:
+    """The ``sh`` blocks of a page that shows what they print are one script; its server has the vault my-vault.
+
+    What ``shell`` blocks say is not run: installing, starting a server, other machines.
+    """
+    shown = blocks(page)
+    names: dict[str, Any] = {"__name__": "page"}
+    for block in shown:  # what the page remembers from Python
+        if block.language == "python" and runs_here(block):
+            exec(compile(block.text, named(page), "exec"), names)
+    script = [block for block in shown if block.language == "sh"]
+    marked = "\n".join(f"{block.text}\nprintf '\\n<{MARK} %d>\\n' {block.line}" for block in script)
+    with served(tmp_path / "my-vault") as environment:
+        environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-eu", "-o", "pipefail", "-c", marked],
+            env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, f"{named(page)}: {done.stdout[-500:]}\n{done.stderr}"
+    printed = dict(zip([b.line for b in script], re.split(rf"\n<{MARK} \d+>\n", done.stdout), strict=False))
+    for above, block in pairwise(shown):
+        if block.language == "output" and above.language == "sh":
+            assert printed[above.line].rstrip() == block.text.rstrip(), f"{named(page)}, line {block.line}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_the_commands_of_a_page_exist_with_their_options(page: Path) -> None:
     for block in blocks(page):
-        if block.language != "sh":
+        if block.language not in ("sh", "shell"):
             continue
         for line in block.text.replace("\\\n", " ").split("\n"):
             words = shlex.split(line, comments=True)
-            for part in " ".join(words).split(" && "):
-                check_command(part.split(), f"{named(page)}: {line}")
+            for part in re.split(r" (?:&&|\|) ", " ".join(words)):
+                check_command(part.removeprefix("sudo ").split(), f"{named(page)}: {line}")
 
 
 def check_command(words: list[str], where: str) -> None:
@@ -115,6 +170,8 @@ def check_command(words: list[str], where: str) -> None:
         targets = [word for word in words[1:] if "=" not in word]
         makefile = (ROOT / "Makefile").read_text("utf-8")
         assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets), where
+    if words[:1] == ["anamnos-admin"]:  # of deploy/systemd
+        words = ["anamnos", *words[1:]]
     if words[:1] != ["anamnos"] or words[1:2] == ["--help"]:
         return
     name = next((n for n in (" ".join(words[:length]) for length in (4, 3, 2)) if n in commands()), None)

@@ -58,6 +58,15 @@ def _install(folder: Path, calls: tuple[tuple[str, ...], ...]) -> dict[str, Any]
     for call in calls:
         pip_install(folder, call)
     seconds = time.perf_counter() - started
+    return {
+        **contents(folder),
+        "install_s": round(seconds, 1),
+        "import_ms": round(statistics.median(_import_ms(str(interpreter(folder))) for _ in range(_IMPORTS)), 1),
+    }
+
+
+def contents(folder: Path) -> dict[str, Any]:
+    """Return how many packages an environment holds, which, and how large they are; its pip is left out."""
     python = str(interpreter(folder))
     names = [name for name in _output(python, _LIST).split() if name not in _TOOLS]
     site = Path(_output(python, "import sysconfig; print(sysconfig.get_paths()['purelib'])").strip())
@@ -77,8 +86,6 @@ def _install(folder: Path, calls: tuple[tuple[str, ...], ...]) -> dict[str, Any]
         "largest_mb": {
             name: round(size / 1e6, 1) for name, size in sorted(parts.items(), key=lambda item: -item[1])[:6]
         },
-        "install_s": round(seconds, 1),
-        "import_ms": round(statistics.median(_import_ms(python) for _ in range(_IMPORTS)), 1),
     }
 
 

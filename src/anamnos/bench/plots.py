@@ -1,7 +1,7 @@
-"""Line charts as SVG, with nothing but text: readable in light and dark, labelled at the lines' ends.
+"""Charts as SVG, with nothing but text: readable in light and dark, labelled at the ends of lines and bars.
 
-Its text is dark on light pages and light on dark ones, as the reader's system says; series differ by colour, dash and
-label, never by colour alone.
+Its text is dark on light pages and light on dark ones, as the reader's system says; lines differ by colour, dash and
+label, parts of bars by colour and order, never by colour alone.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ Point = tuple[float, float]
 _WIDTH, _HEIGHT = 720.0, 400.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60.0, 190.0, 44.0, 52.0
 _LABEL_STEP = 15.0
+_NAMES, _TOTALS, _BAR = 170, 70, 18.0  # of bars: room for names and totals, thickness
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8800ff", "#773311")
 """Told apart by colour-blind eyes, and from light and dark pages."""
 _DASHES = ("", "7 4", "2 3", "10 3 2 3", "4 2", "1 4", "14 4", "8 2 2 2 2 2")
@@ -78,10 +80,61 @@ def line_chart(
             f'<line x1="{across(line[-1][0]) + 4:.1f}" y1="{down(line[-1][1]):.1f}" x2="{_WIDTH - _RIGHT + 7}"'
             f' y2="{label_y:.1f}" stroke="{colour}" stroke-width="1"/>'
         )
+    return _document(title, told, body, _HEIGHT)
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Bars that share an axis: ``rows`` maps name -> part -> value >= 0; ``parts`` gives the order of the parts."""
+
+    title: str
+    rows: Mapping[str, Mapping[str, float]]
+    parts: Sequence[str]
+
+
+def bar_chart(panels: Sequence[Panel], *, title: str) -> str:
+    """Return panels of lying bars below each other as one SVG document; parts of a bar follow one another.
+
+    Raises: InvalidInput if there is nothing to draw, or more parts than can be told apart.
+    """
+    if not panels or not all(0 < len(panel.parts) <= MAX_SERIES and panel.rows for panel in panels):
+        raise InvalidInput(f"A chart of bars needs panels with rows of 1 to {MAX_SERIES} parts.")
+    body = [f'<text x="{_NAMES}" y="24" font-size="15" font-weight="bold">{escape(title)}</text>']
+    told = []
+    top = _TOP + 8
+    for panel in panels:
+        totals = {name: sum(parts.values()) for name, parts in panel.rows.items()}
+        told.append(f"{panel.title}: " + ", ".join(f"{name} {total:.3g}" for name, total in totals.items()))
+        scale = (_WIDTH - _NAMES - _TOTALS) / (max(totals.values()) or 1)
+        body.append(f'<text x="{_NAMES}" y="{top:g}" font-weight="bold">{escape(panel.title)}</text>')
+        legend = float(_NAMES)
+        for part, colour in zip(panel.parts, _COLOURS, strict=False):
+            body.append(f'<rect x="{legend:.0f}" y="{top + 9:g}" width="10" height="10" fill="{colour}"/>')
+            body.append(f'<text x="{legend + 14:.0f}" y="{top + 18:g}">{escape(part)}</text>')
+            legend += 26 + 7 * len(part)
+        top += 28
+        for name, parts in panel.rows.items():
+            x = float(_NAMES)
+            middle = top + _BAR / 2 + 4
+            body.append(f'<text x="{_NAMES - 8}" y="{middle:g}" text-anchor="end">{escape(name)}</text>')
+            for part, colour in zip(panel.parts, _COLOURS, strict=False):
+                width = parts.get(part, 0.0) * scale
+                body.append(
+                    f'<rect x="{x:.1f}" y="{top:g}" width="{width:.1f}" height="{_BAR:g}" fill="{colour}">'
+                    f"<title>{escape(f'{name}, {part}: {parts.get(part, 0.0):.3g}')}</title></rect>"
+                )
+                x += width
+            body.append(f'<text x="{x + 6:.1f}" y="{middle:g}">{totals[name]:,.1f}</text>')
+            top += _BAR + 6
+        top += 30
+    return _document(title, "; ".join(told), body, top - 20)
+
+
+def _document(title: str, told: str, body: Sequence[str], height: float) -> str:
     name = f"chart-{zlib.crc32(told.encode()):08x}"
     colours = f"#{name} {{ color: #222 }} @media (prefers-color-scheme: dark) {{ #{name} {{ color: #ddd }} }}"
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" id="{name}" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" id="{name}" viewBox="0 0 {_WIDTH:g} {height:g}" role="img"'
         f' aria-labelledby="{name}-title {name}-description" font-family="system-ui, sans-serif" font-size="12"'
         ' fill="currentColor">',
         f'<title id="{name}-title">{escape(title)}</title>',

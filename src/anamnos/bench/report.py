@@ -12,12 +12,14 @@ from typing import Any
 
 from anamnos.bench.report_compare import SECTIONS
 from anamnos.bench.report_consolidate import consolidate_section
+from anamnos.bench.report_first_fact import first_fact_section
 from anamnos.bench.report_index import index_section
 from anamnos.bench.report_parts import footer as _footer
 from anamnos.bench.report_parts import interval as _interval
 from anamnos.bench.report_parts import latency as _latency
 from anamnos.bench.report_parts import table as _table
 from anamnos.bench.report_poisoning import poisoning_section
+from anamnos.bench.report_serving import serving_section
 from anamnos.config import Settings
 
 _PAGE = """# Benchmarks
@@ -57,7 +59,7 @@ def section_name(result: Result) -> str:
     kind = str(result["benchmark"])
     if kind == "speed":
         return f"speed-{result['memories']}"
-    if kind in ("compare", "install", "index"):
+    if kind in ("compare", "install", "index", "serve", "first-fact"):
         return kind
     if kind == "versus":
         return "-".join([kind, *(Path(result[side]["name"]).stem for side in ("first", "second"))])
@@ -302,11 +304,14 @@ _SECTIONS: dict[str, Callable[[Result], str]] = {
     "answers": _answers,
     "speed": _speed,
     "install": _install,
+    "first-fact": first_fact_section,
     "sort": _sort,
     "versus": _versus,
     "poisoning": poisoning_section,
+    "serve": serving_section,
     "consolidate": lambda result: consolidate_section(result, _limits(result)),
     "index": lambda result: index_section(result, _limits(result)),
+    "serve": serving_section,
     **SECTIONS,
 }
 

@@ -30,6 +30,10 @@ jobs clean     ``{"removed"}``
 worker         ``{"begun", "waiting", "running", "dead"}``: jobs begun by it, and left in the queue
 top            ``{"at", "jobs": {state: number}, "running", "dead", "paused", "working": [{"scope", "memories": [id]}],
                "hot": [{"id", "uses"}], "stats": Memory.stats()}``
+keys create    ``{"id", "name", "tenants", "rights", "owner", "operator", "created_at", "expires_at", "key"}``;
+               ``tenants`` is null for all
+keys list      ``{"keys": [<the same without "key">]}``
+keys revoke    ``{"revoked": id}``
 setup          ``{"packages": {name: version or null}, "model": path or null}``
 =============  ====================================================================================================
 

@@ -21,8 +21,10 @@ from anamnos.cli.bench_common import (
 )
 from anamnos.cli.bench_compare import COMMANDS as COMPARE_COMMANDS
 from anamnos.cli.bench_consolidate import consolidate
+from anamnos.cli.bench_first_fact import first_fact
 from anamnos.cli.bench_index import index
 from anamnos.cli.bench_scaling import scaling
+from anamnos.cli.bench_serve import serve
 from anamnos.cli.bench_sets import COMMANDS as SET_COMMANDS
 
 
@@ -143,5 +145,5 @@ def install(as_json: bool, report: Path | None) -> None:
     finish(result, as_json, report)
 
 
-for command in (answers, consolidate, index, scaling, *COMPARE_COMMANDS, *SET_COMMANDS):
+for command in (answers, consolidate, first_fact, index, scaling, serve, *COMPARE_COMMANDS, *SET_COMMANDS):
     bench.add_command(command)

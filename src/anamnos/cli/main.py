@@ -19,6 +19,7 @@ SECTIONS = {
         "search": Lazy("anamnos.cli.recall:search", "Find the memories that fit a query best, and say why."),
         "explain": Lazy("anamnos.cli.explain:explain", "Show how a search comes to its result."),
         "ask": Lazy("anamnos.cli.recall:ask", "Answer a question from memory, and show the evidence."),
+        "chat": Lazy("anamnos.cli.chat:chat", "Talk with a model that remembers."),
         "list": Lazy("anamnos.cli.browse:list_", "List memories in the order in which they were written."),
         "get": Lazy("anamnos.cli.browse:get", "Show one memory with all that is known about it."),
         "history": Lazy("anamnos.cli.browse:history", "Show all versions of a memory."),
@@ -57,8 +58,13 @@ SECTIONS = {
         "calibrate": Lazy("anamnos.cli.calibrate:calibrate", "Fit the weights of channels to questions with answers."),
         "doctor": Lazy("anamnos.cli.doctor:doctor", "Check the installation and the vault, line by line."),
     },
+    "Serve": {
+        "serve": Lazy("anamnos.cli.serve:serve", "Serve the memory: REST, a web page, MCP."),
+        "mcp": Lazy("anamnos.cli.mcp:mcp", "Offer the memory to an assistant."),
+    },
     "Govern": {
         "policy": Lazy("anamnos.cli.govern:policy", "Principals, shares and rules of retention."),
+        "keys": Lazy("anamnos.cli.keys:keys", "Keys of applications that use a server of this vault."),
         "audit": Lazy("anamnos.cli.audit:audit", "Show and check the record of who did what."),
     },
     "Set up": {

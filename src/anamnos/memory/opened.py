@@ -29,6 +29,7 @@ from anamnos.system.governance.access import Principal
 from anamnos.system.governance.audit import Audit
 from anamnos.system.governance.guard import Guard
 from anamnos.system.governance.guarded import guarded
+from anamnos.system.governance.keys import Keys
 from anamnos.system.governance.policies import Policies
 from anamnos.system.mounts import Mounts
 from anamnos.system.quotas import Quotas
@@ -55,6 +56,7 @@ class Memory(Evolving, Living, Governing, Reading, Keeping):
     mounts    other vaults whose memories join searches: see ``anamnos.system.mounts``
     quotas    how much scopes may hold: see ``anamnos.system.quotas``
     policy    who may do what, and what must go when: see ``anamnos.system.governance.policies``
+    keys      of applications that ask over a network: see ``anamnos.system.governance.keys``
     audit     who did what: see ``anamnos.system.governance.audit``
     jobs      what is to be done in the background: see ``anamnos.system.scheduler``
     """
@@ -132,6 +134,7 @@ class Memory(Evolving, Living, Governing, Reading, Keeping):
         vault.store = guarded(vault.store, self._guard)
         self._rule = self._guard.rule()
         self.policy = Policies(self._guard)
+        self.keys = Keys(self._guard)
         self.audit = Audit(self._guard.store.ledger, self._guard.own_name)
         self.jobs = Jobs(self._guard.store.jobs, clock, verb_handlers(self, self._users), self._govern)
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import contextvars
+import functools
 import threading
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
 
 from anamnos.memory import AsyncMemory, Memory
 from anamnos.system.governance.access import Principal
 
 KEPT = 256  # principals whose view of the memory is kept
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Threads(ThreadPoolExecutor):
+    """Threads in which the context of whoever asks holds, so that a span of a trace finds its parent."""
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        return super().submit(functools.partial(contextvars.copy_context().run, fn, *args, **kwargs))
 
 
 class Pool:
@@ -21,7 +34,7 @@ class Pool:
 
     def __init__(self, memory: Memory, *, threads: int = 8) -> None:
         self.memory = memory
-        self.executor = ThreadPoolExecutor(threads, thread_name_prefix="anamnos")
+        self.executor = _Threads(threads, thread_name_prefix="anamnos")
         self._own = AsyncMemory(memory, executor=self.executor)
         self._views: OrderedDict[tuple[Principal, str | None], AsyncMemory] = OrderedDict()
         self._lock = threading.Lock()

@@ -53,7 +53,7 @@ class Forgotten:
     derived    how many that had been made from these
     roles      the erased memories by role
     names      places that a name was taken out of: pseudonyms of the audit, policies of other memories
-    records    principals, grants, rules and places of copies that named the person, and were removed
+    records    principals, grants, keys, rules and places of copies that named the person, and were removed
     blocked    ids of frozen memories that stand in the way
     copies     what this cannot reach: backups, exports and bundles written before, vaults that are mounted
     searched   pieces of the erased texts that were looked for in every file of the vault, and how many files
@@ -214,7 +214,7 @@ def _forget_names(guard: Guard, scope: Scope, called: Sequence[str], gone: set[C
     registered = ledger.records("principal").get(principal) if principal is not None else None
     if registered is not None and registered["tenant"] != scope.tenant:
         principal = None  # who has that name is somebody else
-    kinds: tuple[RecordKind, ...] = ("principal", "grant", "rule", "copy")
+    kinds: tuple[RecordKind, ...] = ("principal", "grant", "key", "rule", "copy")
     with guard.store.write() as tx:
         guard.note(tx, "forget")  # before the name goes, which may be that of who asks
         for kind in kinds:
@@ -224,6 +224,8 @@ def _forget_names(guard: Guard, scope: Scope, called: Sequence[str], gone: set[C
                 elif kind == "grant":
                     grant = Grant.from_record(name, value)
                     goes = grant.principal == principal or grant.cube_id in gone
+                elif kind == "key":
+                    goes = value["owner"] == principal and scope.tenant in (value["tenants"] or (scope.tenant,))
                 else:
                     goes = named.search(f"{name} {value}") is not None
                 if goes:
