@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow test-encrypted check lint types bench clean
+.PHONY: demo test test-slow test-encrypted check lint types docs client bench clean
 
 demo: .venv/ready  ## remember a conversation (or FILE=…), answer questions about it, show why
 	$(BIN)/python examples/demo/run.py $(if $(FILE),"$(FILE)")
@@ -34,6 +34,13 @@ bench: .venv/ready  ## DATA=<LoCoMo file> adds recall; writes docs/benchmarks.md
 	$(BIN)/anamnos bench speed --memories 100000 --report docs/benchmarks.md
 	$(if $(DATA),$(BIN)/anamnos bench locomo --data $(DATA) --report docs/benchmarks.md)
 
+docs: .venv/dev  ## the documentation as a site, in site/; a broken link or anchor fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build  # never --quiet: strict then lets warnings through
+	$(BIN)/python tools/check_site.py site
+
+client: docs/reference/openapi.json  ## the TypeScript client; needs Node 20 or newer
+	cd clients/typescript && npm ci --no-audit --no-fund && npm run build
+
 .venv/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Anamnos needs Python 3.11 or newer; say which with: make PYTHON=python3.12 …"; exit 1; }
@@ -43,7 +50,7 @@ bench: .venv/ready  ## DATA=<LoCoMo file> adds recall; writes docs/benchmarks.md
 	@touch $@
 
 .venv/dev: .venv/ready
-	$(PIP) -e '.[embed,server,oidc,otel,mcp,crypto,ann,postgres,milvus,ray,dev]'
+	$(PIP) -e '.[embed,server,oidc,otel,mcp,crypto,ann,postgres,milvus,ray,docs,dev]'
 	@touch $@
 
 .venv-encrypted/dev: pyproject.toml

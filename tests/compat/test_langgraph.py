@@ -2,7 +2,9 @@
 
 import asyncio
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypedDict
 
 import pytest
@@ -16,7 +18,8 @@ from langgraph.store.memory import InMemoryStore
 
 from anamnos import Memory, Scope
 from anamnos.compat.langgraph import AnamnosStore
-from anamnos.errors import InvalidInput
+from anamnos.errors import AccessDenied, InvalidInput, NotFound
+from anamnos.system.governance.access import Principal
 from anamnos.testing import FakeClock
 
 LABELS = st.sampled_from(["ann", "bob", "notes", "a/b", "50%", "weiß"])
@@ -63,6 +66,24 @@ def test_it_holds_what_langgraphs_own_store_holds(puts: list[Any], user_at: int 
         assert memory.verify() == []
 
 
+@settings(max_examples=15)
+@given(st.lists(st.tuples(NAMESPACES, KEYS, VALUES), max_size=5))
+def test_items_are_the_same_with_their_times_after_closing_and_moving(puts: list[Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        with Memory(path / "one", embedder="hashing") as memory:
+            store = AnamnosStore(memory, user_at=0)
+            for namespace, key, value in puts:
+                store.put(namespace, key, value)
+            before = store.search((), limit=99)
+            memory.export(path / "all.jsonl")
+        with Memory(path / "one", embedder="hashing") as memory:
+            assert AnamnosStore(memory, user_at=0).search((), limit=99) == before
+        with Memory(path / "two", embedder="hashing") as memory:
+            memory.import_(path / "all.jsonl")
+            assert AnamnosStore(memory, user_at=0).search((), limit=99) == before
+
+
 @pytest.fixture
 def store(memory: Memory) -> AnamnosStore:
     return AnamnosStore(memory, user_at=1)
@@ -89,6 +110,21 @@ def test_a_namespace_is_a_scope_of_its_user(memory: Memory, store: AnamnosStore)
     memory.forget_person("ann")
     assert store.get(("memories", "ann"), "tea") is None
     assert store.list_namespaces() == [("memories", "bob")]
+
+
+def test_a_principal_reaches_its_own_namespaces_only(memory: Memory, store: AnamnosStore) -> None:
+    store.put(("memories", "bob"), "code", {"text": "Bob's code is 1234"})
+    with memory.as_principal(Principal("user:ann")) as view:
+        hers = AnamnosStore(view, user_at=1)
+        hers.put(("memories", "ann"), "code", {"text": "Ann's code is 42"})
+        assert [item.value["text"] for item in hers.search((), query="code")] == ["Ann's code is 42"]
+        assert hers.list_namespaces() == [("memories", "ann")] and hers.get(("memories", "bob"), "code") is None
+        with pytest.raises(AccessDenied):
+            hers.put(("memories", "bob"), "new", {"text": "no"})
+        with pytest.raises(NotFound):
+            hers.put(("memories", "bob"), "code", {"text": "no"})
+        hers.delete(("memories", "bob"), "code")  # as if it were not there
+    assert [item.value["text"] for item in store.search(("memories", "bob"))] == ["Bob's code is 1234"]
 
 
 def test_a_put_over_an_item_is_its_next_version(memory: Memory, store: AnamnosStore) -> None:
@@ -191,6 +227,9 @@ def test_namespaces_are_checked(store: AnamnosStore) -> None:
     with pytest.raises(InvalidInput):
         store.put(("x" * 600,), "k", {"v": 1})
     with pytest.raises(InvalidInput):
+        store.batch([PutOp(("n",), "good", {"v": 1}), PutOp(("n",), "x" * 5_000, {"v": 1})])
+    assert store.search(()) == []
+    with pytest.raises(InvalidInput):
         AnamnosStore(store.memory, user_at=-1)
 
 
@@ -234,6 +273,17 @@ def test_awaited(store: AnamnosStore) -> None:
         assert await store.aget(("n",), "3") is None
 
     asyncio.run(main())
+
+
+def test_of_many_writers_of_a_key_one_has_it(store: AnamnosStore) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: store.put(("n",), "k", {"text": f"thing {number}", "n": number}), range(24)))
+        list(pool.map(lambda number: store.delete(("n",), f"gone {number % 2}"), range(8)))
+    [item] = store.search(("n",))
+    assert item.value["text"] == f"thing {item.value['n']}"
+    assert [hit.content for hit in store.memory.search("thing", Scope(agent="langgraph"))] == [
+        f"text: {item.value['text']}\nn: {item.value['n']}"
+    ]
 
 
 class State(TypedDict, total=False):

@@ -7,7 +7,7 @@ import re
 import sys
 import types
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from anamnos import Memory as Vault
 from anamnos import Scope
 from anamnos.compat.mem0 import AsyncMemory, AsyncMemoryClient, Memory, MemoryClient
-from anamnos.errors import AnamnosError, InvalidInput, LimitExceeded
+from anamnos.errors import AccessDenied, AnamnosError, InvalidInput, LimitExceeded
+from anamnos.system.governance.access import Principal
 from anamnos.testing import FakeClock
 
 ANN = {"user_id": "ann"}
@@ -169,6 +170,30 @@ def test_words_and_metadata_come_back(tmp_path_factory: Any, texts: list[Any], m
         assert len(ids) == len(set(ids)) and vault.verify() == []
 
 
+NAMES = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8)
+FIRST = datetime(1971, 1, 1, tzinfo=UTC)
+MOMENTS = st.integers(0, 4 * 10**15).map(lambda micros: FIRST + timedelta(microseconds=micros))
+
+
+@settings(max_examples=25)
+@given(
+    ids=st.tuples(NAMES, st.none() | NAMES, st.none() | NAMES),
+    moment=MOMENTS,
+    role=st.sampled_from(["user", "assistant"]),
+)
+def test_ids_and_times_come_back(tmp_path_factory: Any, ids: Any, moment: datetime, role: str) -> None:
+    named = {name: value for name, value in zip(("user_id", "agent_id", "run_id"), ids, strict=True) if value}
+    folder = tmp_path_factory.mktemp("vault")
+    with Vault(folder, embedder="hashing") as vault:
+        message = {"role": role, "content": "I like tea"}
+        one = Memory(memory=vault).add(message, **named, timestamp=moment)["results"][0]["id"]
+    with Vault(folder, embedder="hashing") as vault:
+        found = Memory(memory=vault).get(one)
+        assert found is not None and {name: found.get(name) for name in named} == named
+        assert datetime.fromisoformat(found["created_at"]) == moment and found["role"] == role
+        assert said(Memory(memory=vault).get_all(filters=named)) == ["I like tea"]
+
+
 def test_the_same_twice_is_one_memory_unless_its_metadata_differs(m: Memory) -> None:
     first = m.add("I like tea", user_id="ann", metadata={"a": 1})["results"][0]
     again = m.add("I like tea", user_id="ann", metadata={"a": 1})["results"][0]
@@ -177,6 +202,13 @@ def test_the_same_twice_is_one_memory_unless_its_metadata_differs(m: Memory) -> 
     assert [each["metadata"] for each in m.get_all(filters=ANN)["results"]] == [{"a": 1}, {"a": 2}]
     m.update(first["id"], text="I like coffee")
     assert m.add("I like tea", user_id="ann", metadata={"a": 1})["results"][0]["event"] == "ADD"  # it is not there
+
+
+def test_metadata_cannot_say_whose_it_is(m: Memory) -> None:
+    with pytest.warns(UserWarning, match="user_id in metadata is left out"):
+        one = m.add("x", user_id="ann", metadata={"user_id": "bob", "a": 1})["results"][0]["id"]
+    found = m.get(one)
+    assert found is not None and found["user_id"] == "ann" and found["metadata"] == {"a": 1}
 
 
 def test_ids_are_scopes_as_mem0_has_them(vault: Vault, m: Memory) -> None:
@@ -203,6 +235,21 @@ def test_ids_are_scopes_as_mem0_has_them(vault: Vault, m: Memory) -> None:
     assert (
         elsewhere.get_all(filters=ANN) == {"results": []} and elsewhere.get(vault.list(Scope(user="ann"))[0].id) is None
     )
+
+
+def test_a_principal_reaches_its_own_memories_only(vault: Vault, m: Memory) -> None:
+    bobs = m.add("Bob's code is 1234", user_id="bob")["results"][0]["id"]
+    with vault.as_principal(Principal("user:ann")) as view:
+        hers = Memory(memory=view)
+        hers.add("Ann's code is 42", user_id="ann")
+        assert said(hers.search("code", filters=ANN)) == ["Ann's code is 42"]
+        assert hers.get_all(filters={"user_id": "bob"}) == {"results": []} and hers.get(bobs) is None
+        with pytest.raises(AccessDenied):
+            hers.add("x", user_id="bob")
+        hers.delete_all(user_id="bob")
+        with pytest.raises(ValueError):
+            hers.delete(bobs)
+    assert said(m.get_all(filters={"user_id": "bob"})) == ["Bob's code is 1234"]
 
 
 def test_nothing_is_destroyed_that_nobody_named(m: Memory) -> None:

@@ -125,7 +125,9 @@ class Watched:
     def open(self, path: str, **query: str) -> Page:
         """Go to a page in Maya's scope, signed in."""
         if self.page.url == "about:blank":
-            keep = f"if (location.origin === {self.site.url!r}) sessionStorage.setItem('anamnos-key', {self.site.key!r})"
+            keep = (
+                f"if (location.origin === {self.site.url!r}) sessionStorage.setItem('anamnos-key', {self.site.key!r})"
+            )
             self.page.add_init_script(keep)
         self.page.goto(self.site.at(path, **query))
         self.page.wait_for_selector("#heading")

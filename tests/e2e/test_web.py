@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from page import KEY, MAYA, Site, Watched, chromium, fill, running, watched
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 
 PAGES = ("search", "timeline", "graph", "add", "live", "audit", "benchmarks", "about")
 
@@ -181,22 +181,21 @@ def test_search_finds_while_one_writes_and_says_why(seen: Watched) -> None:
 
 
 def test_an_answer_that_comes_late_does_not_replace_a_newer_one(seen: Watched) -> None:
+    seen.page.add_init_script(
+        """const real = window.fetch;
+        window.fetch = async (...asked) => {
+          const answer = await real(asked[0], { ...asked[1], signal: undefined });
+          if (String(asked[1]?.body).includes("hazelnuts")) await new Promise((done) => setTimeout(done, 900));
+          return answer;
+        };"""
+    )
     page = seen.open("search")
-
-    def slow(route: Route) -> None:
-        if "hazelnuts" in (route.request.post_data or ""):
-            page.wait_for_timeout(800)
-        try:
-            route.continue_()
-        except Exception as exc:  # given up meanwhile: as it should be
-            assert "abort" in str(exc).lower() or "handled" in str(exc).lower() or "closed" in str(exc).lower()
-
-    page.route("**/v1/search", slow)
     page.locator("#query").fill("hazelnuts")
-    page.wait_for_timeout(300)
+    with page.expect_response("**/v1/search"):
+        pass
     page.locator("#query").fill("Gothenburg")
     expect(page.locator("ol.results a.text").first).to_contain_text("Gothenburg")
-    page.wait_for_timeout(900)
+    page.wait_for_timeout(1_000)
     expect(page.locator("ol.results a.text").first).to_contain_text("Gothenburg")
 
 
@@ -474,7 +473,8 @@ SPOILT = (
     "<script>window.ran=1;alert('script')</script>",
     "<svg onload=alert(1)><a href=\"javascript:alert('link')\">Klick mich</a></svg>",
     "javascript:alert('address')",
-    "{{constructor.constructor('alert(1)')()}} ${alert(1)} </textarea></title><iframe srcdoc='<script>alert(1)</script>'>",
+    "{{constructor.constructor('alert(1)')()}} ${alert(1)} </textarea></title>",
+    "<iframe srcdoc='<script>parent.ran=1</script>'></iframe>",
 )
 
 
@@ -512,9 +512,9 @@ def test_what_memories_say_is_never_interpreted(browser: Browser, tmp_path: Path
 def test_the_page_runs_only_its_own_scripts(seen: Watched) -> None:
     seen.allowed = ("Content Security Policy", "TrustedHTML", "TrustedScript", "Trusted Type")
     page = seen.open("search")
-    inserted = "() => { const s = document.createElement('script'); s.textContent = 'window.ran = 1'; document.body.append(s); }"
+    inserted = "s => { const one = document.createElement('script'); one.textContent = s; document.body.append(one); }"
     with pytest.raises(Exception, match="TrustedScript"):
-        page.evaluate(inserted)
+        page.evaluate(inserted, "window.ran = 1")
     with pytest.raises(Exception, match="TrustedHTML"):
         page.evaluate("document.body.innerHTML = '<b>x</b>'")
     assert page.evaluate("window.ran") is None
@@ -536,14 +536,10 @@ def test_a_page_of_another_origin_changes_nothing(browser: Browser, tmp_path: Pa
           Promise.all(tried).then(() => read).then((text) => {{ document.title = text; }});
         """
         page = browser.new_context().new_page()
-        page.route(
-            "http://evil.example/**",
-            lambda route: route.fulfill(
-                content_type="text/html",
-                body=f'<form id=f method=post enctype=text/plain action="{site.url}/v1/memories"><input name=\'{body[:-1]}, "x": "\' '
-                f"value='\"}}'></form><script>{attack}</script>",
-            ),
-        )
+        planted = f"<input name='{body[:-1]}, \"x\": \"' value='\"}}'>"  # as text/plain this reads as JSON
+        form = f'<form id=f method=post enctype=text/plain action="{site.url}/v1/memories">{planted}</form>'
+        evil = f"{form}<script>{attack}</script>"
+        page.route("http://evil.example/**", lambda route: route.fulfill(content_type="text/html", body=evil))
         page.goto("http://evil.example/")
         expect(page).to_have_title("unreadable")
         page.evaluate("document.getElementById('f').submit()")

@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 
 import click
 import pytest
-from served_vault import served
 
 import anamnos
 from anamnos import AsyncMemory, Memory
 from anamnos.config import PREFIX, Settings
+from served_vault import served
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -101,22 +101,30 @@ def settings_of_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if with_blocks(page, "python")], ids=named)
 @pytest.mark.usefixtures("settings_of_a_page")
-def test_the_python_of_a_page_runs_and_prints_what_the_page_says(page: Path) -> None:
+def test_the_python_of_a_page_runs_and_prints_what_the_page_says(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Blocks of a page share their names; an ``output`` block is what the block right above it prints.
 
-    A block that begins with ``# needs PACKAGE`` runs where that package is installed.
+    A block that begins with ``# needs PACKAGE`` runs where that package is installed. Where ``$ANAMNOS_URL`` is used,
+    a server is there.
     """
     names: dict[str, Any] = {"__name__": "page"}
     printed: str | None = None  # None: the block above did not run here
-    for block in blocks(page):
-        if block.language == "output":
-            assert printed is None or printed.rstrip() == block.text.rstrip(), f"{named(page)}, line {block.line}"
-        printed = None
-        if block.language == "python" and runs_here(block):
-            code = compile("\n" * (block.line - 1) + block.text, named(page), "exec")
-            with contextlib.redirect_stdout(io.StringIO()) as out:
-                exec(code, names)
-            printed = out.getvalue()
+    with contextlib.ExitStack() as until_the_end:
+        if any(block.language == "python" and "ANAMNOS_URL" in block.text for block in blocks(page)):
+            environment = until_the_end.enter_context(served(tmp_path / "served-vault"))
+            for name in ("ANAMNOS_URL", "ANAMNOS_KEY"):
+                monkeypatch.setenv(name, environment[name])
+        for block in blocks(page):
+            if block.language == "output":
+                assert printed is None or printed.rstrip() == block.text.rstrip(), f"{named(page)}, line {block.line}"
+            printed = None
+            if block.language == "python" and runs_here(block):
+                code = compile("\n" * (block.line - 1) + block.text, named(page), "exec")
+                with contextlib.redirect_stdout(io.StringIO()) as out:
+                    exec(code, names)
+                printed = out.getvalue()
 
 
 def runs_here(block: Block) -> bool:
@@ -137,11 +145,12 @@ def test_the_shell_of_a_page_runs_and_prints_what_the_page_says(page: Path, tmp_
     shown = blocks(page)
     names: dict[str, Any] = {"__name__": "page"}
     for block in shown:  # what the page remembers from Python
-        if block.language == "python" and runs_here(block):
+        if block.language == "python" and not block.text.startswith("# needs"):
             exec(compile(block.text, named(page), "exec"), names)
     script = [block for block in shown if block.language == "sh"]
     marked = "\n".join(f"{block.text}\nprintf '\\n<{MARK} %d>\\n' {block.line}" for block in script)
-    with served(tmp_path / "my-vault") as environment:
+    alone = contextlib.nullcontext(dict(os.environ))
+    with served(tmp_path / "my-vault") if "$ANAMNOS_URL" in marked else alone as environment:
         environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         done = subprocess.run(
             ["bash", "-eu", "-o", "pipefail", "-c", marked],
@@ -178,6 +187,13 @@ def check_command(words: list[str], where: str) -> None:
     assert name is not None, where
     known = {option for param in commands()[name].params for option in (*param.opts, *param.secondary_opts)}
     assert {word for word in words if re.match(r"--?[a-z]", word)} <= known | {"--help"}, where
+
+
+def test_the_tests_that_a_page_names_are_there() -> None:
+    sources = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "src" / "anamnos" / "testing").glob("*.py")]
+    there = {name for source in sources for name in re.findall(r"def (test_\w+)", source.read_text("utf-8"))}
+    for page in PAGES:
+        assert set(re.findall(r"`(test_\w+)`", prose(page))) <= there, named(page)
 
 
 # --- links
@@ -245,7 +261,7 @@ def test_every_public_name_and_verb_is_in_the_reference() -> None:
     verbs = [name for name, value in vars(Memory).items() if inspect.isfunction(value) and not name.startswith("_")]
     for name in [*anamnos.__all__, *verbs]:
         assert f"`{name}" in page, name
-    assert {verb for verb in verbs if not hasattr(AsyncMemory, verb)} == set()
+    assert {verb for verb in verbs if not hasattr(AsyncMemory, verb)} == {"as_principal"}  # there is nothing to await
 
 
 def test_the_readme_names_what_a_newcomer_types() -> None:

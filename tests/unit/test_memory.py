@@ -367,6 +367,19 @@ def test_an_expected_version_guards_an_update(memory: Memory) -> None:
     assert memory.get(cube_id, ANN).text == "v2"
 
 
+def test_who_rewrites_a_memory_does_not_inherit_its_trust(memory: Memory) -> None:
+    (cube_id,) = memory.add("My bank is in Main Street.", ANN).ids
+    memory.update(cube_id, ANN, tags=["bank"], trust="web")
+    assert memory.get(cube_id, ANN).provenance.trust == 1.0  # no word of it is the page's
+    memory.update(cube_id, ANN, content="My bank is at example.org.", trust="web")
+    assert memory.get(cube_id, ANN).provenance.trust == 0.3
+    memory.update(cube_id, ANN, content="My bank is in Side Street.", trust="user")
+    assert memory.get(cube_id, ANN).provenance.trust == 0.3  # it rises by nobody's word
+    with pytest.raises(InvalidInput):
+        memory.update(cube_id, ANN, content="x", trust=2.0)
+    assert memory.get(cube_id, ANN).version == 4
+
+
 def test_a_frozen_memory_cannot_be_changed_but_read(memory: Memory) -> None:
     new = MemCube(id=seeded_ids(9)(NOON), content="held", scope=ANN, lifecycle=Lifecycle(state=State.FROZEN))
     memory.add("other", ANN)

@@ -99,7 +99,7 @@ def test_a_page_without_the_policy_and_a_style_from_elsewhere_are_found(tmp_path
 
 def test_links_out_of_the_docs_become_links_of_the_site_or_text() -> None:
     pytest.importorskip("mkdocs")
-    in_prose = tool("site/hooks.py").in_prose
+    in_prose = tool("mkdocs_parts/hooks.py").in_prose
     assert (
         in_prose("see [S](../../SECURITY.md#how-to-report).", "howto/serve.md")
         == "see [S](../about/security.md#how-to-report)."
@@ -115,7 +115,7 @@ def test_links_out_of_the_docs_become_links_of_the_site_or_text() -> None:
 
 def test_a_list_may_follow_a_line_of_text() -> None:
     pytest.importorskip("mkdocs")
-    in_prose = tool("site/hooks.py").in_prose
+    in_prose = tool("mkdocs_parts/hooks.py").in_prose
     assert in_prose("**Do**\n- a\n  b\n- c\n", "index.md") == "**Do**\n\n- a\n  b\n- c\n"
     assert in_prose("```\ntext\n- a\n```", "index.md") == "```\ntext\n- a\n```"
 
@@ -125,7 +125,7 @@ def test_columns_of_docstrings_become_lists() -> None:
     text = (
         "Return it.\n\ntop_k   exactly so many,\n        if there are\nfilter  which ``Filter``\nRaises: InvalidInput."
     )
-    assert tool("site/docstrings.py").as_markdown(text) == (
+    assert tool("mkdocs_parts/docstrings.py").as_markdown(text) == (
         "Return it.\n\n\n- `top_k`: exactly so many,\n    if there are\n- `filter`: which `Filter`\n"
         "\n\n**Raises:** InvalidInput."
     )

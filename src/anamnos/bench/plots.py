@@ -111,7 +111,7 @@ def bar_chart(panels: Sequence[Panel], *, title: str) -> str:
         for part, colour in zip(panel.parts, _COLOURS, strict=False):
             body.append(f'<rect x="{legend:.0f}" y="{top + 9:g}" width="10" height="10" fill="{colour}"/>')
             body.append(f'<text x="{legend + 14:.0f}" y="{top + 18:g}">{escape(part)}</text>')
-            legend += 26 + 7 * len(part)
+            legend += 30 + 6.2 * len(part)
         top += 28
         for name, parts in panel.rows.items():
             x = float(_NAMES)

@@ -308,7 +308,6 @@ _SECTIONS: dict[str, Callable[[Result], str]] = {
     "sort": _sort,
     "versus": _versus,
     "poisoning": poisoning_section,
-    "serve": serving_section,
     "consolidate": lambda result: consolidate_section(result, _limits(result)),
     "index": lambda result: index_section(result, _limits(result)),
     "serve": serving_section,

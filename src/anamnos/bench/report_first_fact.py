@@ -33,7 +33,7 @@ def first_fact_section(result: Result) -> str:
             f"{found['mb']:,.1f}",
             f"{found['home_mb']:,.1f}",
             " + ".join(f"{found['fetched_mb'].get(where, 0):,.0f}" for where in _SOURCES),
-            ", ".join(f"{part} {size:,.0f}" for part, size in list(found["largest_mb"].items())[:3]),
+            ", ".join(f"{part} {size:,.0f}" for part, size in list(found["largest_mb"].items())[:3] if size >= 1),
         )
         for name, found in systems.items()
     ]
@@ -57,13 +57,14 @@ def first_fact_section(result: Result) -> str:
     return "\n\n".join(
         [
             "## From pip install to the first remembered fact",
-            "Each system goes into a fresh environment with a home folder of its own, with the very line that its"
+            "Each system goes into a fresh environment with a home folder of its own, with the line that its own"
             " instructions give to pip, and then follows its own quick-start to one fact that is written and asked for"
-            f" again: “{result['fact']}” Where it needs a language model or an embedding service, a stand-in on this"
-            " machine answered at once: the seconds are a lower bound, and say nothing of what a real one takes."
-            " One run, one system after the other.",
-            "Seconds, each step by itself, and all of them until the fact has come back:",
-            table(("system", *_PARTS.values(), "all"), times),
+            f" again: “{result['fact']}” What is done otherwise stands in the notes. Where it needs a language model or"
+            " an embedding service, a stand-in on this machine answered at once: the seconds are a lower bound, and say"
+            " nothing of what a real one takes. One run, one system after the other.",
+            "Seconds, each step by itself, and all of them until the fact has come back. Import is the start of the"
+            " program for those that are commands. Load: how many processes wanted a CPU when its turn came:",
+            table(("system", *_PARTS.values(), "all", "load"), times),
             "Packages and megabytes (10^6 bytes) at the end. Outside: what lies in the home folder, its data and what"
             " it fetched there. Pip: megabytes from the network + from pip's cache + from folders on this machine that"
             " pip looks in; the more of the former, the more the network says how long it takes:",
@@ -106,7 +107,8 @@ def _steps(found: Result) -> dict[str, float]:
 def _times(found: Result) -> list[str]:
     steps = _steps(found)
     end = f"{found['at_s'][_LAST]:,.1f}" if _LAST in steps else "–"
-    return [*(f"{steps[step]:,.2f}" if step in steps else "–" for step in _PARTS), end]
+    load = f"{found['load_average'][0]:.1f}" if found["load_average"] else "unknown"
+    return [*(f"{steps[step]:,.2f}" if step in steps else "–" for step in _PARTS), end, load]
 
 
 def _lines(found: Result) -> list[str]:

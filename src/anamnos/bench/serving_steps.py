@@ -81,21 +81,21 @@ def mixed(url: str, key: str, lot: str, clients: int, seconds: float, watched: i
     def client() -> Call:
         connection, last = Connection(url, key), ""
 
-        def one(number: int) -> object:
+        def one(number: int, of_all: int) -> object:
             nonlocal last
             if number % 10 == 8:
-                content = f"{told[number % _TEXTS]} {lot}.{number}"
+                content = f"{told[of_all % _TEXTS]} {lot}.{of_all}"
                 last = connection.ask("POST", "/v1/memories", {"content": content, "scope": _scope()})["ids"][0]
             elif number % 10 == 9 and last:
                 connection.ask("DELETE", f"/v1/memories/{last}?user={SCOPE.user}", None)
                 last = ""
             else:
-                cue = asked[number % _TEXTS]
+                cue = asked[of_all % _TEXTS]
                 connection.ask("POST", "/v1/search", {"query": cue, "scope": _scope(), "top_k": _TOP_K})
             return None
 
         mine = itertools.count()  # so that each client deletes what it has added
-        return lambda _: one(next(mine))
+        return lambda of_all: one(next(mine), of_all)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

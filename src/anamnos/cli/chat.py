@@ -40,7 +40,7 @@ _NO_MODEL = (
     "--turns", type=click.IntRange(min=0), default=20, show_default=True, help="Messages of this session to send along."
 )
 def chat(target: Target, url: str | None, model: str | None, budget: int, turns: int) -> None:
-    """Talk, with all that is remembered at hand.
+    """Talk with a model that remembers.
 
     Each line of standard input is a message. What it brings to mind of all sessions goes to the model as quotations,
     and message and reply are remembered. Without a model, questions are answered from memory. --session goes on with

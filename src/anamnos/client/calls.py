@@ -107,6 +107,7 @@ def update(
     valid_to: datetime | None = None,
     expires_at: datetime | None = None,
     data: Mapping[str, Any] | None = None,
+    trust: float | str | None = None,
     expected_version: int | None = None,
 ) -> Call[Receipt]:
     """Write the next version of a memory; what is not given stays. See ``Memory.update``.
@@ -114,7 +115,7 @@ def update(
     Raises: Conflict, with the current version, if that is not ``expected_version``.
     """
     body = _given(content=content, importance=importance, valid_from=valid_from, valid_to=valid_to)
-    body |= _given(expires_at=expires_at, data=data, tags=None if tags is None else list(tags))
+    body |= _given(expires_at=expires_at, data=data, trust=trust, tags=None if tags is None else list(tags))
     headers = {} if expected_version is None else {"If-Match": f'"{expected_version}"'}
     return Call("PATCH", _one(cube_id), reading.receipt, body=_about(scope, body), headers=headers)
 

@@ -18,8 +18,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from anamnos.compat.records import PRESENT, end_at, every, is_alive, missing, now, record_of, remember, rewrite
-from anamnos.cube import MemCube, Role, Scope, freeze_json
-from anamnos.errors import InvalidInput
+from anamnos.cube import MAX_SOURCE_CHARS, MemCube, Role, Scope, check_name, freeze_json
+from anamnos.errors import Conflict, InvalidInput, NotFound
 from anamnos.ingest.readers.base import Turn
 from anamnos.memory import Memory
 from anamnos.types import And, Comparison, Field, Hit, Where
@@ -32,6 +32,7 @@ except ImportError as exc:
 AGENT = "langgraph"
 _SOURCE = "langgraph:"
 _MAX_TOP_K = 10_000
+_TRIES = 10
 _ESCAPED = re.compile(r"[%/\x00-\x1f\x7f]")
 Namespace = tuple[str, ...]
 
@@ -75,13 +76,18 @@ class AnamnosStore(base.BaseStore):  # type: ignore[misc]  # untyped where it is
         self._fields = tuple(fields)
 
     def batch(self, ops: Iterable[base.Op]) -> list[base.Result]:
-        """Do operations and return their results: reads first, as if there were no writes among them."""
+        """Do operations and return their results: reads first, as if there were no writes among them.
+
+        Each write is a transaction of its own. Raises: InvalidInput before the first one; LimitExceeded for a value
+        that is too long, or for which there is no room, after those before it.
+        """
         ops = list(ops)
         for op in ops:
             base.validate_op_namespace(op)
         puts = {(op.namespace, op.key): op for op in ops if isinstance(op, base.PutOp)}
         for op in puts.values():
-            if op.value is not None:  # all are looked at before the first is written
+            check_name("key", _source(op.key), max_chars=MAX_SOURCE_CHARS)  # all, before the first is written
+            if op.value is not None:
                 freeze_json(f"The value of {op.key!r}", op.value)
                 self._scope(op.namespace)
         results = [None if isinstance(op, base.PutOp) else self._read(op) for op in ops]
@@ -156,6 +162,15 @@ class AnamnosStore(base.BaseStore):  # type: ignore[misc]  # untyped where it is
         )
 
     def _put(self, op: base.PutOp) -> None:
+        """Write or erase an item; of writers at the same time the last one has it."""
+        for left in reversed(range(_TRIES)):
+            try:
+                return self._put_once(op)
+            except (Conflict, NotFound):  # somebody else was faster
+                if not left:
+                    raise
+
+    def _put_once(self, op: base.PutOp) -> None:
         scope, old = self._scope(op.namespace), self._find(op.namespace, op.key)
         if op.value is None:
             if old is not None:
@@ -168,7 +183,7 @@ class AnamnosStore(base.BaseStore):  # type: ignore[misc]  # untyped where it is
             "key": op.key,
             "value": op.value,
             "ttl": op.ttl,
-            "found": bool(words),
+            "found": bool(words),  # whether a query finds it
         }
         content = "\n".join(words) if words else json.dumps(op.value, ensure_ascii=False)
         ends = None if op.ttl is None else now(self.memory) + timedelta(minutes=op.ttl)
@@ -178,14 +193,15 @@ class AnamnosStore(base.BaseStore):  # type: ignore[misc]  # untyped where it is
             done = remember(self.memory, [turn], scope, source=_source(op.key), expires_at=ends)
             if done.count("added"):
                 return
-            old = self.memory.get(done.ids[0], scope)  # somebody else was faster
+            old = self.memory.get(done.ids[0], scope)
         rewrite(self.memory, old, record, content=content, expires_at=ends)
 
     def _drop_expired(self, scope: Scope, key: str) -> None:
         """Erase an item whose time was over, so that it is not gone on with."""
-        by_key = Where(Field.SOURCE, Comparison.EQ, _source(key))
-        for cube in self.memory.vault.store.list(scope, And((by_key, _ANY_STATE))):
-            self.memory.delete(cube.id, cube.scope)
+        by_key, moment = Where(Field.SOURCE, Comparison.EQ, _source(key)), now(self.memory)
+        for cube in self.memory.list(scope, filter=And((by_key, _ANY_STATE)), limit=None):
+            if "key" in record_of(cube) and not is_alive(cube, moment):
+                self.memory.delete(cube.id, cube.scope)
 
     def _search(self, op: base.SearchOp) -> list[base.SearchItem]:
         namespaces = self._namespaces(tuple(op.namespace_prefix))
@@ -225,7 +241,10 @@ class AnamnosStore(base.BaseStore):  # type: ignore[misc]  # untyped where it is
             kept = [
                 hit
                 for hit in hits
-                if record_of(hit.cube).get("found") and is_alive(hit.cube, moment) and _passes(hit.cube, op.filter)
+                if record_of(hit.cube).keys() >= {"key", "found"}
+                and record_of(hit.cube)["found"]
+                and is_alive(hit.cube, moment)
+                and _passes(hit.cube, op.filter)
             ]
             if len(kept) >= wanted or len(hits) < top_k or top_k == _MAX_TOP_K:
                 return kept

@@ -91,12 +91,14 @@ class Memory:
         if memory_type not in (None, _PROCEDURAL):
             raise InvalidCall(f"Invalid memory_type {memory_type!r}.", hint=f"Only {_PROCEDURAL} is known.")
         last_day, said_at = _day(expiration_date), _moment(timestamp)
-        record: dict[str, Any] = {"metadata": {k: value for k, value in (metadata or {}).items() if k not in IDS}}
+        record: dict[str, Any] = {"metadata": _own(metadata, IDS)}
         if last_day is not None:
             record["expiration_date"] = last_day
         freeze_json("metadata", record)
         turns = [
-            replace(turn, said_at=turn.said_at or said_at, data={**record, **turn.data})
+            replace(
+                turn, said_at=turn.said_at or said_at, message_id=None, data={**record, **turn.data, **_id_of(turn)}
+            )
             for turn in _turns(messages, memory_type)
         ]
         return {"results": self._remembered(turns, scope, _end_of(last_day)) if turns else []}
@@ -162,8 +164,7 @@ class Memory:
             raise InvalidCall("At least one of text, metadata, or expiration_date must be provided.")
         cube = self._must_find(memory_id)
         record = record_of(cube)
-        merged = {**_metadata(record), **{k: v for k, v in (metadata or {}).items() if k not in (*IDS, "actor_id")}}
-        record["metadata"] = merged
+        record["metadata"] = {**_metadata(record), **_own(metadata, (*IDS, "actor_id"))}
         ends = cube.lifecycle.expires_at
         if expiration_date is not _UNSET:
             record["expiration_date"] = _day(expiration_date)
@@ -268,12 +269,12 @@ class Memory:
             done = remember(self.memory, turns, scope, source=SOURCE, expires_at=ends, said_now=moment)
         found = list(zip(done.ids, done.outcomes, strict=True))
         for place, ((cube_id, outcome), turn) in enumerate(zip(found, turns, strict=True)):
-            if outcome == "unchanged" and not self._is_same(self.memory.get(cube_id, scope), turn, moment):
-                other = replace(
-                    turn, said_at=turn.said_at or moment, message_id=uuid4().hex
-                )  # its metadata must not go
-                again = remember(self.memory, [other], scope, source=SOURCE, expires_at=ends)
-                found[place] = again.ids[0], again.outcomes[0]
+            if outcome == "added" or self._is_same(self.memory.get(cube_id, scope), turn, moment):
+                continue
+            # the same words with other metadata, which must not go
+            other = replace(turn, said_at=turn.said_at or moment, message_id=uuid4().hex)
+            again = remember(self.memory, [other], scope, source=SOURCE, expires_at=ends)
+            found[place] = again.ids[0], again.outcomes[0]
         return [_event(cube_id, outcome, turn) for (cube_id, outcome), turn in zip(found, turns, strict=True)]
 
     def _is_same(self, cube: MemCube, turn: Turn, moment: datetime) -> bool:
@@ -528,11 +529,23 @@ def _turns(messages: Any, memory_type: str | None) -> list[Turn]:
     return turns
 
 
+def _id_of(turn: Turn) -> dict[str, Any]:
+    """Return the id of a message, which Mem0 does not know messages by."""
+    return {} if turn.message_id is None else {"message_id": turn.message_id}
+
+
 def _event(memory_id: str, outcome: str, turn: Turn) -> dict[str, Any]:
     role = turn.data.get("role")
     event = {"added": "ADD", "unchanged": "NONE"}.get(outcome, "UPDATE")
     told = {"id": memory_id, "memory": turn.content, "event": event, "role": role}
     return {**told, "actor_id": None if turn.speaker == role else turn.speaker}
+
+
+def _own(metadata: Mapping[str, Any] | None, reserved: tuple[str, ...]) -> dict[str, Any]:
+    """Return metadata without names that say whose it is, which Mem0 leaves out, too."""
+    if left_out := sorted({*reserved} & set(metadata or {})):
+        warnings.warn(f"{', '.join(left_out)} in metadata is left out: it cannot say whose it is.", stacklevel=3)
+    return {name: value for name, value in (metadata or {}).items() if name not in reserved}
 
 
 def _metadata(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -204,22 +204,26 @@ class Writing(Core):
         valid_to: datetime | None = None,
         expires_at: datetime | None = None,
         data: Mapping[str, Any] | None = None,
+        trust: float | str | None = None,
         expected_version: int | None = None,
     ) -> Receipt:
         """Write the next version of a memory; what is not given stays. The older one remains in ``history``.
 
+        trust             of whoever gives the new content, as in ``add``: the memory is believed no more than that from
+                          then on. None: as before
         data              merged into ``annotations.data`` key by key; a None removes the key
         expected_version  if given and not the current one: Conflict, and nothing has changed
         Raises: NotFound, Conflict, AccessDenied (frozen), InvalidInput.
         """
-        current = self._get(cube_id, scope)
+        current, level = self._get(cube_id, scope), believing.check_trust(trust)
         if expected_version is not None:
             check_version("expected_version", expected_version)
             current = replace(current, version=expected_version)
         changes: dict[str, Any] = {}
         if content is not None and self._checked_text(content) != current.content:
             changes["content"] = content
-            changes["provenance"] = replace(current.provenance, operator=CORRECTED)
+            believed = current.provenance.trust if level is None else min(level, current.provenance.trust)
+            changes["provenance"] = replace(current.provenance, operator=CORRECTED, trust=believed)
         notes = current.annotations
         if tags is not None:
             notes = replace(notes, tags=checked_labels(tags))

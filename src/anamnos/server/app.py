@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
@@ -17,7 +17,6 @@ from anamnos.errors import MissingExtra
 from anamnos.memory import Memory
 from anamnos.server import openapi, problems, web
 from anamnos.server.auth import Authenticator
-from anamnos.server.dependencies import caller
 from anamnos.server.limits import middlewares
 from anamnos.server.pool import Pool
 from anamnos.server.routes import (
@@ -44,6 +43,7 @@ ROUTERS = (
     keeping.router,
     jobs.router,
     governing.router,
+    views.router,
     probes.mine,
     probes.router,
 )
@@ -92,11 +92,10 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},  # it would tell words
     )
     app.state.serving = served
-    problems.install(app, [route for router in (*ROUTERS, views.router) for route in router.routes])
+    problems.install(app, [route for router in ROUTERS for route in router.routes])
     openapi.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    app.include_router(views.router, dependencies=[Depends(caller)])
     if settings.web == "on":
         web.mount(app)
     if settings.mcp == "on":

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,8 +19,19 @@ from pydantic import (
 )
 from pydantic_core.core_schema import CoreSchema, literal_schema
 
-from anamnos.cube import MAX_NAME_CHARS, MAX_SOURCE_CHARS, Role, Scope, State, Substrate, Visibility, check_id, from_iso
-from anamnos.errors import AnamnosError
+from anamnos.cube import (
+    MAX_NAME_CHARS,
+    MAX_SOURCE_CHARS,
+    Role,
+    Scope,
+    State,
+    Substrate,
+    Visibility,
+    check_id,
+    check_name,
+    from_iso,
+)
+from anamnos.errors import AnamnosError, InvalidInput
 from anamnos.evolve.forget import DECAYS, DEFAULT_DECAY
 from anamnos.evolve.sleep import STEPS
 from anamnos.ingest.readers import READERS
@@ -56,12 +68,26 @@ class OneOf:
         return literal_schema(self._names)
 
 
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value  # 1.0 is whole, too, in JSON
+
+
+def _seen(value: str) -> str:
+    if not value.strip():
+        raise InvalidInput("The text is empty.")
+    return value
+
+
 def _time(value: Any) -> Any:
     return from_iso("time", value)
 
 
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS, json_schema_extra={"pattern": NAME_PATTERN})]
-Text = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": r"\S"})]
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_NAME_CHARS, json_schema_extra={"pattern": NAME_PATTERN}),
+    AfterValidator(_checked(lambda value: check_name("the name", value))),
+]
+Text = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": r"\S"}), AfterValidator(_checked(_seen))]
 Time = Annotated[
     datetime,
     BeforeValidator(_checked(_time)),
@@ -80,14 +106,20 @@ Id = Annotated[
 ]
 Tree = Annotated[Any, PlainValidator(_checked(filter_from_dict)), WithJsonSchema({FILTER_MARK: True})]
 Unit = Annotated[float, Field(ge=0, le=1)]
+Trust = Unit | Literal["user", "assistant", "file", "tool", "web", "agent"]
 RoleName = Annotated[str, OneOf(Role)]
 StateName = Annotated[str, OneOf(State)]
+WHOLE = BeforeValidator(_whole)  # behind the bounds, which OpenAPI would not show otherwise
 ReaderName = Annotated[str, OneOf(reader.name for reader in READERS)]
 StepName = Annotated[str, OneOf(STEPS)]
 DecayName = Annotated[str, OneOf(DECAYS)]
 RightName = Annotated[str, OneOf(RIGHTS)]
-Version = Annotated[int, Field(ge=1, lt=2**63)]
-Source = Annotated[str, Field(min_length=1, max_length=MAX_SOURCE_CHARS, json_schema_extra={"pattern": NAME_PATTERN})]
+Version = Annotated[int, Field(ge=1, lt=2**63), WHOLE]
+Source = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_SOURCE_CHARS, json_schema_extra={"pattern": NAME_PATTERN}),
+    AfterValidator(_checked(lambda value: check_name("the source", value, max_chars=MAX_SOURCE_CHARS))),
+]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 """A plain name, with no way out of a folder."""
 PrincipalName = Annotated[
@@ -177,7 +209,7 @@ class Add(Scoped):
     tags: Tags = []
     importance: Unit = 0.5
     source: Source | None = None
-    trust: Unit | Literal["user", "assistant", "file", "tool", "web", "agent"] | None = None
+    trust: Trust | None = None
     expires_at: Time | None = None
 
 
@@ -223,7 +255,7 @@ class Search(Narrowed):
     """A question to the memory."""
 
     query: Annotated[Text, Field(max_length=MAX_QUERY_CHARS)]
-    top_k: Annotated[int, Field(ge=1, le=MAX_TOP_K)] = 10
+    top_k: Annotated[int, Field(ge=1, le=MAX_TOP_K), WHOLE] = 10
     as_of: Time | None = None
     asked_at: Time | None = None
     redact: bool = False
@@ -233,7 +265,7 @@ class Explain(Narrowed):
     """A question whose search is to be explained."""
 
     query: Annotated[Text, Field(max_length=MAX_QUERY_CHARS)]
-    top_k: Annotated[int, Field(ge=1, le=1_000)] = 10
+    top_k: Annotated[int, Field(ge=1, le=1_000), WHOLE] = 10
     asked_at: Time | None = None
 
 
@@ -241,8 +273,8 @@ class Context(Narrowed):
     """A question that a prompt is to answer."""
 
     question: Annotated[Text, Field(max_length=MAX_QUERY_CHARS)]
-    token_budget: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
-    top_k: Annotated[int, Field(ge=1, le=1_000)] = 25
+    token_budget: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] = 2_000
+    top_k: Annotated[int, Field(ge=1, le=1_000), WHOLE] = 25
     as_of: Time | None = None
 
 
@@ -262,6 +294,7 @@ class Update(Scoped):
     valid_to: Time | None = None
     expires_at: Time | None = None
     data: Annotated[dict[str, Any], Field(description="Merged key by key; a null removes the key.")] | None = None
+    trust: Trust | None = None
 
 
 class OfMany(Scoped):
@@ -430,7 +463,7 @@ class NewJob(Strict):
     scope: ScopeIn | None = None
     payload: dict[str, Any] = {}
     key: Annotated[str, Field(max_length=128)] = ""
-    priority: Annotated[int, Field(ge=1, le=3)] = 3
+    priority: Annotated[int, Field(ge=1, le=3), WHOLE] = 3
     run_after: Time | None = None
 
 
@@ -454,8 +487,8 @@ class RuleIn(Strict):
 class QuotaIn(Scoped):
     """How much a scope may hold; null: any amount."""
 
-    memories: Annotated[int, Field(ge=0, lt=2**63)] | None = None
-    bytes: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    memories: Annotated[int, Field(ge=0, lt=2**63), WHOLE] | None = None
+    bytes: Annotated[int, Field(ge=0, lt=2**63), WHOLE] | None = None
 
 
 class KeyIn(Strict):

@@ -73,9 +73,9 @@ class Tokens:
             raise Unauthenticated(f"This token does not count: {type(exc).__name__}.", hint="Sign in again.") from exc
         tenants = self._tenants(claims)
         try:
-            owner = Principal(f"user:{claims['sub']}", tenants[0]).name
+            (owner,) = {Principal(f"user:{claims['sub']}", tenant).name for tenant in tenants}
         except InvalidInput as exc:
-            raise Unauthenticated("The token's subject cannot be the name of a user.", hint=exc.message) from exc
+            raise Unauthenticated("The token's subject or tenant cannot be a name.", hint=exc.message) from exc
         return Caller(owner, tenants, RIGHTS, owner)
 
     def _tenants(self, claims: Mapping[str, Any]) -> tuple[str, ...]:

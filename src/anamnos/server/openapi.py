@@ -12,7 +12,7 @@ from anamnos.server.answers import Problem
 from anamnos.server.models import FILTER_MARK, FILTER_SCHEMA
 from anamnos.server.problems import MEDIA_TYPE
 
-OPEN = ("/healthz", "/readyz")  # need no key
+OPEN = ("/healthz", "/readyz", "/v1/plots", "/v1/plots/{name}")  # need no key
 _REFUSALS = {
     "401": "Nobody is known by this key.",
     "403": "The caller may not do this.",

@@ -16,7 +16,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from anamnos.errors import AnamnosError, InvalidInput, LimitExceeded
+from anamnos.errors import AnamnosError, ConfigError, InvalidInput, LimitExceeded
 from anamnos.memory.core import Progress
 from anamnos.server import problems
 from anamnos.server.serving import Serving
@@ -95,9 +95,16 @@ async def answer(request: Request, served: Serving, work: Work, name: str, *, li
     lines  whether lines are what comes unless JSON is asked for
     Work that has begun goes on to its end even if nobody waits for it any more.
     """
+
+    def run(progress: Progress) -> dict[str, Any]:
+        try:
+            return work(progress)
+        except ConfigError as exc:  # what was asked for is not set up here: no fault, and the caller may ask otherwise
+            raise InvalidInput(exc.message, hint=exc.hint) from exc
+
     if not wants_lines(request, default=lines):
-        return JSONResponse(await served.run(work, lambda done, total: None))
-    return StreamingResponse(_lines(served, work, name), media_type=NDJSON)
+        return JSONResponse(await served.run(run, lambda done, total: None))
+    return StreamingResponse(_lines(served, run, name), media_type=NDJSON)
 
 
 async def _lines(served: Serving, work: Work, name: str) -> AsyncIterator[bytes]:

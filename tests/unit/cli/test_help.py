@@ -89,6 +89,7 @@ def test_every_command_is_in_one_section() -> None:
         "forget-person",
         "policy",
         "keys",
+        "serve",
         "chat",
         "mcp",
         "audit",

@@ -14,7 +14,6 @@ from starlette.testclient import TestClient
 from anamnos import Memory
 from anamnos.config import ServerSettings
 from anamnos.server.app import ROUTERS, create_app
-from anamnos.server.routes import views
 from anamnos.testing import FakeEmbedder
 
 BASE = "http://127.0.0.1"  # other hosts are refused
@@ -41,7 +40,7 @@ def memory_of(client: TestClient) -> Memory:
 
 def routes(app: FastAPI) -> list[APIRoute]:
     """Return the routes that do something with the memory."""
-    own = [route for router in (*ROUTERS, views.router) for route in router.routes]
+    own = [route for router in ROUTERS for route in router.routes]
     return [route for route in (*own, *app.routes) if isinstance(route, APIRoute)]
 
 

@@ -26,6 +26,8 @@ from anamnos.server.oidc import PAUSE_S, Tokens
 from anamnos.system.governance.access import DEFAULT_RIGHTS
 from anamnos.testing import FakeEmbedder
 
+pytestmark = pytest.mark.filterwarnings("ignore:The RSA key is 1024 bits")
+
 AUDIENCE = "anamnos"
 KEY, STRANGER = (rsa.generate_private_key(65_537, 2_048) for _ in range(2))
 CURVE = ec.generate_private_key(ec.SECP256R1())
@@ -163,6 +165,7 @@ def test_without_a_claim_set_all_are_of_the_default_tenant(memory: Memory, provi
         {"tenant": ""},
         {"tenant": []},
         {"tenant": ["acme", 1]},
+        {"tenant": ["acme", "a\nb"]},
         {"tenant": {"name": "acme"}},
     ],
     ids=str,

@@ -410,6 +410,14 @@ def test_a_file_of_the_reference_server_is_read_once(memory: Memory, tmp_path: P
     assert graph.known().relations.keys() == {Relation("John_Smith", "Helios", "works_at")}
 
 
+def test_a_relation_of_a_file_to_something_that_nobody_made_is_kept(memory: Memory, tmp_path: Path) -> None:
+    graph, path = Graph(memory, ANN), tmp_path / "memory.jsonl"
+    path.write_text(lines({"type": "relation", **WORKS}, {"type": "entity", **HELIOS}), "utf-8")
+    assert graph.read_file(path) == (2, 1)
+    assert graph.known().entity("John_Smith") == Entity("John_Smith", "unknown")
+    assert graph.known().entity("Helios").kind == "organization"
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -13,8 +13,8 @@ from rest import added, memory_of, routes, served
 from starlette.testclient import TestClient
 
 from anamnos import Memory
+from anamnos.server.openapi import OPEN
 
-OPEN = {"/healthz", "/readyz"}
 VERBS = {
     "add": "add",
     "ingest": "ingest",

@@ -17,6 +17,7 @@ import venv
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from anamnos.bench.first_fact.stand_in import StandIn, stand_in
@@ -30,7 +31,7 @@ LIMIT_S = 600.0
 _STEPS = ("installed", "set up", "imported", "remembered", "recalled")
 _KEPT = re.compile(r"PATH|LANG|LC_\w+|SYSTEMROOT|(PIP|SSL|REQUESTS|CURL)_\w+|\w+_proxy", re.IGNORECASE)
 _FETCHED = re.compile(r"^\s*(Downloading|Using cached) (\S+) \(([\d.]+) (bytes|kB|MB|GB)\)", re.MULTILINE)
-_LOCAL = re.compile(r"^Processing (\S+)$", re.MULTILINE)
+_LOCAL = re.compile(r"^\s*Processing (\S+)", re.MULTILINE)
 _MB = {"bytes": 1e-6, "kB": 1e-3, "MB": 1.0, "GB": 1e3}
 
 
@@ -230,4 +231,4 @@ def _last_line(said: str) -> str:
 
 def _plain(words: str, folder: Path) -> str:
     """Return words without the folders of this machine, and not too many of them."""
-    return words.replace(str(folder), "…").replace(own_source(), ".")[:300]
+    return shorten(words.replace(str(folder), "…").replace(own_source(), "."), 300, placeholder=" …")

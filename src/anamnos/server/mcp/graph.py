@@ -196,11 +196,13 @@ class Graph:
     def read_file(self, path: str | Path) -> tuple[int, int]:
         """Add what a ``memory.jsonl`` of the reference server holds; return how many entities and relations are new.
 
-        Reading it again adds nothing. Observations of entities that are known are added to them.
+        Reading it again adds nothing. Observations of entities that are known are added to them. What relations name
+        and nobody made, as older versions of that server allow, becomes an entity of the type "unknown".
         Raises: InvalidInput naming the line; then nothing has changed.
         """
         entities, relations = _parsed(Path(path))
-        made = self.create_entities(entities)
+        named = [Entity(name, "unknown") for one in relations for name in (one.source, one.target)]
+        made = self.create_entities([*entities, *named])
         self.add_observations([(entity.name, entity.observations) for entity in entities])
         return len(made), len(self.create_relations(relations))
 

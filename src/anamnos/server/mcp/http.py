@@ -23,7 +23,7 @@ from anamnos.memory import Memory
 from anamnos.server import problems
 from anamnos.server.auth import Authenticator
 from anamnos.server.callers import Caller
-from anamnos.server.dependencies import Asks, Serves
+from anamnos.server.dependencies import Asks
 from anamnos.server.limits import middlewares
 from anamnos.server.mcp.server import Place, make_server
 from anamnos.server.pool import Pool
@@ -47,9 +47,9 @@ def mount(app: FastAPI, serving: Serving, *, within: Scope | None = None, refere
         async with whole_life(app) as state, _answering(server) as app.state.mcp:
             yield state
 
-    async def answer(request: Request, caller: Asks, served: Serves) -> Response:
+    async def answer(request: Request, caller: Asks) -> Response:
         scope = scope_of(caller, request.query_params, within)
-        request.state.place = Place(served.memory(caller, scope), scope)
+        request.state.place = Place(serving.memory(caller, scope), scope)
         return _Answer(request.app.state.mcp)
 
     app.router.lifespan_context = lifespan

@@ -237,6 +237,9 @@ async def update(
     version: Annotated[
         int | None, Field(ge=1, description="The version that you read: if it is another by now, nothing changes.")
     ] = None,
+    said_by: Annotated[
+        Origin, Field(description="Whose word the new content is; it is believed no more than that.")
+    ] = ("assistant"),
 ) -> Changed:
     """Correct or complete a memory. Its older versions stay in history. What is left out stays as it is."""
     place = here()
@@ -249,6 +252,7 @@ async def update(
         valid_from=valid_from,
         valid_to=valid_to,
         expires_at=expires_at,
+        trust=believing.LEVELS[said_by],
         expected_version=version,
     )
     cube = await place.memory.get(id, place.scope)

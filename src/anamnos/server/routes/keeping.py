@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1", tags=["keep"], route_class=Route)
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {"content": {NDJSON: {"schema": {"type": "string"}}}, "description": "Every version, one a line."}
 }
-_BODY = {"content": {NDJSON: {"schema": {"type": "string", "format": "binary"}}}, "required": True}
+_BODY = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}, "required": True}
 
 
 @router.get("/stats", response_model=StatsOut)

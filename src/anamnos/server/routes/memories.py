@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 
+from anamnos.cube import Role, State
 from anamnos.errors import Conflict, InvalidInput
 from anamnos.server import etags
 from anamnos.server.answers import CubeOut, CubePage, CubesOut, ReceiptOut
@@ -61,15 +62,15 @@ async def list_(
     limit: Annotated[int, Query(ge=1, le=1_000)] = 50,
     after: Annotated[Id | None, Query(description="`next` of the page before.")] = None,
     as_of: Time | None = None,
-    role: Annotated[list[RoleName] | None, Query()] = None,
-    tag: Annotated[list[Name] | None, Query(description="All of these.")] = None,
-    state: Annotated[list[StateName] | None, Query()] = None,
+    role: Annotated[list[RoleName] | None, Query(max_length=len(Role))] = None,
+    tag: Annotated[list[Name] | None, Query(max_length=100, description="All of these.")] = None,
+    state: Annotated[list[StateName] | None, Query(max_length=len(State))] = None,
     since: Time | None = None,
     until: Time | None = None,
     speaker: Name | None = None,
     source: Source | None = None,
-    contains: Text | None = None,
-    filter: Annotated[str | None, Query(max_length=100_000, description="A filter as JSON.")] = None,
+    contains: Annotated[Text | None, Query(max_length=2_000)] = None,
+    filter: Annotated[str | None, Query(max_length=8_000, description="A filter as JSON.")] = None,
 ) -> JSONResponse:
     """List memories in the order in which they were first written, page by page."""
     narrow = Narrow.model_construct(

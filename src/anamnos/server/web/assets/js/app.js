@@ -139,12 +139,13 @@ function App() {
   }, [scope]);
 
   const first = useRef(true);
-  const place = route.path.join("/");
+  const place = route.path.join("/") + (page.path === "search" ? "" : JSON.stringify(route.query));
   useLayoutEffect(() => {
     document.title = `${me.state === "known" ? page.title : "Sign in"} · Anamnos`;
     if (me.state !== "known") return;
     if (!first.current && route.query.focus !== "1") document.getElementById("heading")?.focus({ preventScroll: true });
     if (!first.current) scrollTo(0, 0);
+    document.querySelector(".pages [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
     first.current = false;
   }, [place, me.state]);
 
@@ -163,31 +164,44 @@ function App() {
     const View = page.view;
     const name = page === MEMORY ? place : page.path;
     main = html`<${Guarded} name=${name}>
-      <${View} key=${`${name} ${JSON.stringify(scope)}`} scope=${scope} me=${me.data} route=${route} onSignOut=${signOut} />
+      <${View} key=${`${name} ${JSON.stringify(scope)}`} scope=${scope} me=${me.data} route=${route}
+        onSignOut=${signOut} />
     <//>`;
   }
   const known = me.state === "known";
   return html`
-    <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>
+    <a class="skip" href="#main" onClick=${(event) => {
+      event.preventDefault();
+      document.getElementById("main").focus();
+    }}>
       Skip to the content
     </a>
     <header class="top">
-      <a class="brand" href=${href("search", scope)}><img src="/assets/icon.svg" alt="" width="28" height="28" />Anamnos</a>
-      ${known && namesSomebody(scope)
-        ? html`<button type="button" class="scope" onClick=${() => setPicking(true)} aria-haspopup="dialog">
+      <a class="brand" href=${href("search", scope)}>
+        <img src="/assets/icon.svg" alt="" width="28" height="28" />Anamnos</a>
+      ${
+        known && namesSomebody(scope)
+          ? html`<button type="button" class="scope" onClick=${() => setPicking(true)} aria-haspopup="dialog">
             <span class="hidden">Whose memory: </span>${scopeWords(scope)}
           </button>`
-        : null}
+          : null
+      }
       <${ThemeSwitch} />
     </header>
-    ${known
-      ? html`<nav class="pages" aria-label="Pages">
-          ${PAGES.map((one) => html`<a key=${one.path} href=${href(one.path, scope)}
-            aria-current=${one === page ? "page" : undefined}>${one.title}</a>`)}
+    ${
+      known
+        ? html`<nav class="pages" aria-label="Pages">
+          ${PAGES.map(
+            (one) => html`<a key=${one.path} href=${href(one.path, scope)}
+            aria-current=${one === page ? "page" : undefined}>${one.title}</a>`,
+          )}
         </nav>`
-      : null}
-    <main id="main" tabindex="-1" class=${`page-${known ? page.path : "login"}`} aria-busy=${me.state === "asking"}>${main}</main>
-    ${picking ? html`<${ScopePicker} dialog scope=${scope} onPick=${setScope} onClose=${() => setPicking(false)} />` : null}
+        : null
+    }
+    <main id="main" tabindex="-1" class=${`page-${known ? page.path : "login"}`} aria-busy=${me.state === "asking"}>
+      ${main}</main>
+    ${picking ? html`<${ScopePicker} dialog scope=${scope} onPick=${setScope}
+      onClose=${() => setPicking(false)} />` : null}
     <${Announcer} />
   `;
 }

@@ -1,4 +1,4 @@
-// What several views share. Texts go in as children or attributes, which Preact escapes; nothing is ever parsed as HTML.
+// What several views share. Texts go in as children or attributes, which Preact escapes: nothing is parsed as HTML.
 
 import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import { isStale } from "./api.js";
@@ -92,7 +92,10 @@ export function Confirm({ title, children, action, onConfirm, onClose }) {
     ${children}
     <div class="buttons">
       <button type="button" autofocus onClick=${() => dialog.current.close()}>Cancel</button>
-      <button type="button" class="danger" onClick=${() => { dialog.current.close(); onConfirm(); }}>${action}</button>
+      <button type="button" class="danger" onClick=${() => {
+        dialog.current.close();
+        onConfirm();
+      }}>${action}</button>
     </div>
   </dialog>`;
 }
@@ -102,4 +105,8 @@ export function announce(text) {
   dispatchEvent(new CustomEvent("announce", { detail: text }));
 }
 
-export const list = (text) => text.split(",").map((part) => part.trim()).filter(Boolean);
+export const list = (text) =>
+  text
+    .split(",")
+    .map((part) => part.trim())
+    .filter(Boolean);

@@ -33,13 +33,16 @@ export function parse(hash) {
   const parameters = Object.fromEntries(new URLSearchParams(query));
   const scope = cleanScope(parameters);
   for (const part of PARTS) delete parameters[part];
-  const parts = path.split("/").filter(Boolean).map((part) => {
-    try {
-      return decodeURIComponent(part);
-    } catch {
-      return part;
-    }
-  });
+  const parts = path
+    .split("/")
+    .filter(Boolean)
+    .map((part) => {
+      try {
+        return decodeURIComponent(part);
+      } catch {
+        return part;
+      }
+    });
   return { path: parts, query: parameters, scope };
 }
 

@@ -23,26 +23,36 @@ export function ScopePicker({ scope, onPick, onClose, dialog }) {
   const items = all.filter((one) => scopeWords(cleanScope(one)).toLowerCase().includes(words));
   const pick = (one) => onPick(cleanScope(one.tenant === "default" ? { ...one, tenant: "" } : one));
   const field = (part) => html`<label>${part}
-    <input name=${part} value=${own[part]} autocomplete="off" onInput=${(e) => setOwn({ ...own, [part]: e.target.value })} />
+    <input name=${part} value=${own[part]} autocomplete="off"
+      onInput=${(e) => setOwn({ ...own, [part]: e.target.value })} />
   </label>`;
   const inside = html`
     ${dialog ? html`<h2 id="scope-title">Whose memory?</h2>` : html`<${Heading}>Whose memory?<//>`}
     <${Trouble} error=${found.error} again=${found.reload} />
     ${found.loading ? html`<${Loading} />` : null}
-    ${all.length > 8
-      ? html`<label>Find <input type="search" value=${wanted} onInput=${(e) => setWanted(e.target.value)} /></label>`
-      : null}
+    ${
+      all.length > 8
+        ? html`<label>Find <input type="search" value=${wanted} onInput=${(e) => setWanted(e.target.value)} /></label>`
+        : null
+    }
     ${found.data && !all.length ? html`<p>Nothing is remembered yet. Name somebody, and add something.</p>` : null}
     <ul class="scopes">
-      ${items.slice(0, SHOWN).map((one) => html`<li key=${scopeWords(cleanScope(one))}>
-        <button type="button" class="row" aria-current=${isSame(cleanScope(one), { tenant: "default", ...scope }) ? "true" : undefined}
+      ${items.slice(0, SHOWN).map(
+        (one) => html`<li key=${scopeWords(cleanScope(one))}>
+        <button type="button" class="row"
+          aria-current=${isSame(cleanScope(one), { tenant: "default", ...scope }) ? "true" : undefined}
           onClick=${() => pick(one)}>
-          <span>${scopeWords(cleanScope(one))}</span> <span class="quiet">${many(one.memories, "memory", "memories")}</span>
-        </button></li>`)}
+          <span>${scopeWords(cleanScope(one))}</span> <span class="quiet">
+            ${many(one.memories, "memory", "memories")}</span>
+        </button></li>`,
+      )}
     </ul>
     ${items.length > SHOWN ? html`<p class="quiet">… and ${items.length - SHOWN} more: write a part of the name.</p>` : null}
     <details open=${Boolean(found.data && !all.length)}><summary>Name one by hand</summary>
-      <form class="grid" onSubmit=${(event) => { event.preventDefault(); if (namesSomebody(own)) pick(own); }}>
+      <form class="grid" onSubmit=${(event) => {
+        event.preventDefault();
+        if (namesSomebody(own)) pick(own);
+      }}>
         ${["user", "agent", "session", "tenant"].map(field)}
         <div class="buttons"><button class="main" disabled=${!namesSomebody(own)}>Use it</button></div>
       </form>

@@ -20,7 +20,11 @@ async function ingest(file, scope, tags, tell) {
     if (said.receipt) receipt = said.receipt;
     else if (said.total !== undefined) tell(said);
   }
-  if (!receipt) throw new Problem(0, { detail: "The connection ended before the file was remembered.", hint: "Give it again: what is known is not added twice." });
+  if (!receipt)
+    throw new Problem(0, {
+      detail: "The connection ended before the file was remembered.",
+      hint: "Give it again: what is known is not added twice.",
+    });
   return receipt;
 }
 
@@ -39,7 +43,13 @@ function Files({ scope }) {
   const take = (files) => {
     const labels = list(tags);
     for (const file of files) {
-      const entry = { id: crypto.randomUUID?.() ?? String(Math.random()), name: file.name, state: "waits", done: 0, total: 0 };
+      const entry = {
+        id: crypto.randomUUID?.() ?? String(Math.random()),
+        name: file.name,
+        state: "waits",
+        done: 0,
+        total: 0,
+      };
       const change = (more) => setItems((all) => all.map((one) => (one.id === entry.id ? { ...one, ...more } : one)));
       setItems((all) => [...all, entry]);
       queue.current = queue.current.then(async () => {
@@ -62,20 +72,33 @@ function Files({ scope }) {
   };
   return html`<section class="card" aria-labelledby="files"><h2 id="files">Files</h2>
     <p>Chats of other services and frameworks, Markdown, text, JSON: the format is found out. Reading a file again adds nothing.</p>
-    <label>Tags for all of it <input value=${tags} placeholder="none" onInput=${(e) => setTags(e.target.value)} /></label>
+    <label>Tags for all of it <input value=${tags} placeholder="none" onInput=${(e) => setTags(e.target.value)} />
+      </label>
     <div class=${`drop ${over ? "over" : ""}`} data-drop onDrop=${drop} onDragLeave=${() => setOver(false)}
-        onDragOver=${(event) => { event.preventDefault(); setOver(true); }}>
+        onDragOver=${(event) => {
+          event.preventDefault();
+          setOver(true);
+        }}>
       <p>Drop files here</p>
       <button type="button" onClick=${() => chooser.current.click()}>Choose files …</button>
       <input ref=${chooser} type="file" multiple class="hidden" tabindex="-1" aria-label="Files to remember"
-        onChange=${(event) => { take([...event.target.files]); event.target.value = ""; }} />
+        onChange=${(event) => {
+          take([...event.target.files]);
+          event.target.value = "";
+        }} />
     </div>
-    <ul class="uploads">${items.map((one) => html`<li key=${one.id} class=${one.state}>
+    <ul class="uploads">${items.map(
+      (one) => html`<li key=${one.id} class=${one.state}>
       <span class="name">${one.name}</span>
-      ${one.state === "reads" ? html`<progress aria-label=${`Reading ${one.name}`} max=${one.total || undefined} value=${one.total ? one.done : undefined}></progress>
+      ${
+        one.state === "reads"
+          ? html`<progress aria-label=${`Reading ${one.name}`} max=${one.total || undefined}
+            value=${one.total ? one.done : undefined}></progress>
         <span class="quiet">${one.total ? `${number(one.done)} of ${number(one.total)}` : "reading …"}</span>`
-        : html`<span class=${one.state === "failed" ? "bad" : "quiet"}>${one.words ?? "waits"}</span>`}
-    </li>`)}</ul>
+          : html`<span class=${one.state === "failed" ? "bad" : "quiet"}>${one.words ?? "waits"}</span>`
+      }
+    </li>`,
+    )}</ul>
   </section>`;
 }
 
@@ -101,9 +124,11 @@ function Note({ scope }) {
   };
   return html`<form class="card" onSubmit=${save} aria-labelledby="note"><h2 id="note">Something to remember</h2>
     <${Trouble} error=${error} />
-    <label>Text <textarea name="content" rows="4" required value=${form.content} onInput=${set("content")}></textarea></label>
+    <label>Text <textarea name="content" rows="4" required value=${form.content} onInput=${set("content")}></textarea>
+      </label>
     <div class="grid">
-      <label>Role <select value=${form.role} onChange=${set("role")}>${ROLES.map((role) => html`<option key=${role}>${role}</option>`)}</select></label>
+      <label>Role <select value=${form.role} onChange=${set("role")}>${ROLES.map((role) => html`<option key=${role}>
+        ${role}</option>`)}</select></label>
       <label>Tags <input name="tags" value=${form.tags} placeholder="travel, work" onInput=${set("tags")} /></label>
       <label>When (UTC; empty is now) <input type="datetime-local" value=${form.at} onInput=${set("at")} /></label>
     </div>
@@ -120,7 +145,9 @@ function BringBack() {
     setState({ busy: true });
     try {
       const answer = await call("POST", "/v1/import", { file, headers: { Accept: "application/json" } });
-      setState({ words: `Brought back: ${many(answer.ids?.length ?? answer.versions ?? answer.imported ?? 0, "memory", "memories")}.` });
+      setState({
+        words: `Brought back: ${many(answer.ids.length, "memory", "memories")}.`,
+      });
     } catch (error) {
       setState({ error });
     }
@@ -129,8 +156,9 @@ function BringBack() {
   return html`<section class="card" aria-labelledby="back"><h2 id="back">An export of Anamnos</h2>
     <p>All versions come back as they were, all or nothing.</p>
     <${Trouble} error=${state.error} />
-    <label>Export file <input type="file" accept=".jsonl,.ndjson,.json" disabled=${state.busy} onChange=${take} /></label>
-    <p role="status">${state.busy ? "Reading …" : state.words ?? ""}</p></section>`;
+    <label>Export file <input type="file" accept=".jsonl,.ndjson,.json" disabled=${state.busy} onChange=${take} />
+      </label>
+    <p role="status">${state.busy ? "Reading …" : (state.words ?? "")}</p></section>`;
 }
 
 export function Add({ scope, me }) {

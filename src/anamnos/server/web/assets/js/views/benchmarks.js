@@ -13,9 +13,11 @@ export function Benchmarks() {
     ${found.loading ? html`<${Loading} />` : null}
     ${found.data && !items.length ? html`<${Empty}>This installation has no charts.<//>` : null}
     <div class="plots">
-      ${items.map(({ name, title }) => html`<figure key=${name} class="plot">
+      ${items.map(
+        ({ name, title }) => html`<figure key=${name} class="plot">
         <img src=${`/v1/plots/${encodeURIComponent(name)}`} alt=${title} loading="lazy" width="720" height="400" />
         <figcaption>${title}</figcaption>
-      </figure>`)}
+      </figure>`,
+      )}
     </div>`;
 }
