@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from anamnos import Memory
 os.environ.update(  # before any framework is imported
     HAYSTACK_TELEMETRY_ENABLED="False",
     MEM0_TELEMETRY="False",
+    MEM0_DIR=tempfile.mkdtemp(),  # else its import writes into the home folder
     LANGSMITH_TRACING="false",
     OPENAI_AGENTS_DISABLE_TRACING="1",
     DO_NOT_TRACK="1",

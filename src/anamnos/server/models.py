@@ -13,11 +13,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    GetCoreSchemaHandler,
+    GetPydanticSchema,
     PlainValidator,
     WithJsonSchema,
 )
-from pydantic_core.core_schema import CoreSchema, literal_schema
 
 from anamnos.cube import (
     MAX_NAME_CHARS,
@@ -58,14 +57,10 @@ def _checked(check: Any) -> Any:
     return run
 
 
-class OneOf:
-    """One of some names, which OpenAPI lists."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._names = [str(name) for name in names]
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return literal_schema(self._names)
+def one_of(names: Iterable[str]) -> GetPydanticSchema:
+    """Return what makes a text one of some names, which OpenAPI lists."""
+    known: Any = Literal[tuple(str(name) for name in names)]
+    return GetPydanticSchema(lambda source, handler: handler(known))
 
 
 def _whole(value: Any) -> Any:
@@ -107,13 +102,13 @@ Id = Annotated[
 Tree = Annotated[Any, PlainValidator(_checked(filter_from_dict)), WithJsonSchema({FILTER_MARK: True})]
 Unit = Annotated[float, Field(ge=0, le=1)]
 Trust = Unit | Literal["user", "assistant", "file", "tool", "web", "agent"]
-RoleName = Annotated[str, OneOf(Role)]
-StateName = Annotated[str, OneOf(State)]
+RoleName = Annotated[str, one_of(Role)]
+StateName = Annotated[str, one_of(State)]
 WHOLE = BeforeValidator(_whole)  # behind the bounds, which OpenAPI would not show otherwise
-ReaderName = Annotated[str, OneOf(reader.name for reader in READERS)]
-StepName = Annotated[str, OneOf(STEPS)]
-DecayName = Annotated[str, OneOf(DECAYS)]
-RightName = Annotated[str, OneOf(RIGHTS)]
+ReaderName = Annotated[str, one_of(reader.name for reader in READERS)]
+StepName = Annotated[str, one_of(STEPS)]
+DecayName = Annotated[str, one_of(DECAYS)]
+RightName = Annotated[str, one_of(RIGHTS)]
 Version = Annotated[int, Field(ge=1, lt=2**63), WHOLE]
 Source = Annotated[
     str,

@@ -197,8 +197,20 @@ def test_the_audit_shows_others_their_own_entries_only(two: Any) -> None:
     shown = client.get("/v1/audit", headers=head).json()["items"]
     assert shown and {entry["principal"] for entry in shown} == {"key:app"}
     assert client.get("/v1/audit", params={"principal": "user:ann"}, headers=head).json() == {"items": [], "next": None}
+    twin = memory_of(client).keys.create("app", tenants=["b"]).text  # of the same name, elsewhere
+    assert client.get("/v1/audit", headers={"Authorization": f"Bearer {twin}"}).json()["items"] == []
     everybody = client.get("/v1/audit", params={"limit": 1000}, headers=operator).json()["items"]
     assert {None, "key:app"} <= {entry["principal"] for entry in everybody}
+
+
+def test_where_copies_lie_is_not_told_to_an_administrator_of_a_tenant(two: Any) -> None:
+    client, keys, *_, operator = two
+    eve = {"tenant": "a", "user": "eve"}
+    client.get("/v1/export", params=eve, headers=operator)
+    for head, known in (({"Authorization": f"Bearer {keys[2]}"}, False), (operator, True)):
+        report = client.post("/v1/forget-person", json={"scope": eve}, headers=head).json()
+        assert any("export" in copy for copy in report["copies"])
+        assert any("/" in copy for copy in report["copies"]) == known
 
 
 def test_the_key_of_a_run(tmp_path: Path) -> None:

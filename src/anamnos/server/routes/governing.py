@@ -23,6 +23,7 @@ from anamnos.server.dependencies import Asks, Operates, Scoped, Serves
 from anamnos.server.models import Id, KeyIn, Name, PrincipalIn, PrincipalName, QuotaIn, RuleIn
 from anamnos.server.route import Route
 from anamnos.server.shapes import principal, rule
+from anamnos.system.governance.audit import Seen
 
 router = APIRouter(prefix="/v1", tags=["govern"], route_class=Route)
 
@@ -120,20 +121,25 @@ async def list_audit(
     decision: Literal["allowed", "denied"] | None = None,
 ) -> JSONResponse:
     """List who did what with which memory, oldest first: an operator sees all entries, others their own."""
-    own = who.owner or who.name
+    own, memory = who.owner or who.name, served.pool.memory
     if not who.operator and principal not in (None, own):
         return JSONResponse({"items": [], "next": None})
-    found = await served.run(
-        served.pool.memory.audit.list,
-        cube_id=cube_id,
-        principal=principal if who.operator else own,
-        verb=verb,
-        decision=decision,
-        after=after,
-        limit=limit + 1,
-    )
-    items = [each.to_dict() for each in found[:limit]]
-    return JSONResponse({"items": items, "next": items[-1]["seq"] if len(found) > limit else None})
+
+    def visible(seen: Seen) -> bool:
+        """Names are not told apart by tenant in the audit: another's ``user:ann`` must not be taken for one's own."""
+        if who.operator or who.tenants is None:
+            return True
+        cube = None if seen.entry.cube_id is None else memory.vault.store.get(seen.entry.cube_id)
+        return cube is not None and cube.scope.tenant in who.tenants
+
+    def page() -> dict[str, Any]:
+        by = principal if who.operator else own
+        about = {"cube_id": cube_id, "principal": by, "verb": verb, "decision": decision}
+        found = memory.audit.list(**about, after=after, limit=limit + 1)  # type: ignore[arg-type]
+        behind = found[limit - 1].entry.seq if len(found) > limit else None
+        return {"items": [each.to_dict() for each in found[:limit] if visible(each)], "next": behind}
+
+    return JSONResponse(await served.run(page))
 
 
 @router.get("/audit/verify", name="verify_audit", response_model=ChainOut)

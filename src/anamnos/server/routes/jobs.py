@@ -9,14 +9,14 @@ from fastapi.responses import JSONResponse
 
 from anamnos.server.answers import JobOut, JobsOut
 from anamnos.server.dependencies import Operates, Serves
-from anamnos.server.models import NewJob, OneOf
+from anamnos.server.models import NewJob, one_of
 from anamnos.server.route import ONCE, Route
 from anamnos.store.jobs import JobState
 
 router = APIRouter(prefix="/v1", tags=["jobs"], route_class=Route)
 
 Number = Annotated[int, Path(ge=1, lt=2**63)]
-JobStateName = Annotated[str, OneOf(JobState)]
+JobStateName = Annotated[str, one_of(JobState)]
 
 
 @router.get("/jobs", name="jobs", response_model=JobsOut)

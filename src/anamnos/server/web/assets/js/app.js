@@ -162,7 +162,7 @@ function App() {
     main = html`<${ScopePicker} scope=${scope} onPick=${setScope} />`;
   } else {
     const View = page.view;
-    const name = page === MEMORY ? place : page.path;
+    const name = page === MEMORY ? route.path.join("/") : page.path;
     main = html`<${Guarded} name=${name}>
       <${View} key=${`${name} ${JSON.stringify(scope)}`} scope=${scope} me=${me.data} route=${route}
         onSignOut=${signOut} />

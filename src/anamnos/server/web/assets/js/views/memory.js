@@ -212,14 +212,16 @@ export function MemoryPage({ scope, route }) {
     }
   };
   if (gone) {
-    return html`<${Heading}>Forgotten<//>
+    return html`<article><${Heading}>Forgotten<//>
       <div class="card"><p>
         ${many(gone.ids.length, "memory is", "memories are")} gone, with all versions and what was derived from them.
         ${gone.state === "erased" ? " No file of the vault holds it any more." : " Its last traces go with the next write."}</p>
-        <a class="button" href=${href("search", scope)}>Back to search</a></div>`;
+        <a class="button" href=${href("search", scope)}>Back to search</a></div></article>`;
   }
-  if (found.error) return html`<${Heading}>Memory<//><${Trouble} error=${found.error} again=${found.reload} />`;
-  if (!cube) return html`<${Heading}>Memory<//><${Loading} />`;
+  if (!cube || found.error) {
+    return html`<article><${Heading}>Memory<//>
+      <${Trouble} error=${found.error} again=${found.reload} />${found.error ? null : html`<${Loading} />`}</article>`;
+  }
   const state = cube.lifecycle?.state ?? "generated";
   const asleep = ["archived", "merged", "expired"].includes(state);
   const fresh = () => {
