@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow test-encrypted check lint types docs client bench clean
+.PHONY: demo test test-slow test-encrypted test-adapters check lint types docs client bench clean
 
 demo: .venv/ready  ## remember a conversation (or FILE=…), answer questions about it, show why
 	$(BIN)/python examples/demo/run.py $(if $(FILE),"$(FILE)")
@@ -19,6 +19,9 @@ test-slow: .venv/dev  ## the long ones: hundreds of kills, thousands of writes
 test-encrypted: .venv-encrypted/dev  ## what needs the engine that encrypts, in an environment of its own
 	.venv-encrypted/bin/python -m pytest -n 2 tests/contract/test_sqlite_store.py tests/unit/store/test_sqlite_*.py \
 		tests/unit/system/test_encryption.py tests/unit/system/test_backup.py tests/unit/cli/test_encrypt.py
+
+test-adapters: .venv-adapters/dev  ## the adapters against the real frameworks, which are large
+	.venv-adapters/bin/python -m pytest tests/compat
 
 check: lint types test  ## what CI runs
 
@@ -60,5 +63,11 @@ client: docs/reference/openapi.json  ## the TypeScript client; needs Node 20 or 
 		--force-reinstall --no-deps 'apsw-sqlite3mc>=3.54'
 	@touch $@
 
+.venv-adapters/dev: pyproject.toml
+	test -x .venv-adapters/bin/python || $(PYTHON) -m venv .venv-adapters
+	.venv-adapters/bin/python -m pip install --quiet --disable-pip-version-check -e . \
+		langgraph llama-index-core openai-agents haystack-ai mem0ai hypothesis pytest pytest-timeout
+	@touch $@
+
 clean:  ## remove the virtual environments and the demo's vault
-	rm -rf .venv .venv-encrypted demo-vault
+	rm -rf .venv .venv-encrypted .venv-adapters demo-vault site

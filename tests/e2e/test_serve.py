@@ -115,6 +115,19 @@ def test_what_was_acknowledged_survives_a_kill(start: Callable[..., Server]) -> 
     assert start().texts() == [f"Note {n}." for n in range(5)]
 
 
+def test_a_file_is_read_to_its_end_though_nobody_waits_for_it(start: Callable[..., Server]) -> None:
+    server = start()
+    body = "\n\n".join(f"Paragraph number {n}." for n in range(3_000)).encode()
+    with server.client.stream("POST", "/v1/ingest", params={**ANN, "name": "notes.md"}, content=body) as answer:
+        first = next(answer.iter_lines())  # and away
+    assert json.loads(first)["total"] == 3_000
+    deadline = time.monotonic() + 30
+    while server.client.get("/v1/stats", params=ANN).json()["memories"] < 3_000:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert server.end(signal.SIGTERM) == (0, "")
+
+
 def test_an_answer_without_an_end_ends_with_the_server(start: Callable[..., Server]) -> None:
     server = start()
     with server.client.stream("GET", "/v1/events", params=ANN) as answer:

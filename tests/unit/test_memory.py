@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from anamnos import Memory, Scope, where
-from anamnos.cube import Lifecycle, MemCube, Role, State
+from anamnos.cube import Lifecycle, MemCube, Role, State, thaw_json
 from anamnos.embed.hashing import HashingEmbedder
 from anamnos.errors import AccessDenied, ConfigError, Conflict, InvalidInput, NotFound, ProviderError, StoreError
 from anamnos.store.apply import apply
@@ -365,6 +365,17 @@ def test_an_expected_version_guards_an_update(memory: Memory) -> None:
         assert failure.value.current_version == 2
         assert failure.value.retryable
     assert memory.get(cube_id, ANN).text == "v2"
+
+
+def test_data_of_ones_own_is_kept_and_plays_no_part_in_what_is_the_same(memory: Memory) -> None:
+    first = memory.add("The boat is blue.", ANN, data={"ticket": 7, "who": {"id": "a"}})
+    assert thaw_json(memory.get(first.ids[0], ANN).annotations.data) == {"ticket": 7, "who": {"id": "a"}}
+    assert memory.add("The boat is blue.", ANN, data={"ticket": 8}).outcomes == ("unchanged",)
+    said = memory.add([{"role": "user", "content": "Hi.", "mood": "good"}], ANN, data={"ticket": 9})
+    assert memory.get(said.ids[0], ANN).annotations.data["ticket"] == 9
+    for wrong in ([1], "x", {"a": float("nan")}, {1: 2}):
+        with pytest.raises(InvalidInput):
+            memory.add("Something else.", ANN, data=wrong)  # type: ignore[arg-type]
 
 
 def test_who_rewrites_a_memory_does_not_inherit_its_trust(memory: Memory) -> None:

@@ -144,7 +144,7 @@ class _Talk:
         found = self.memory.ask(text, around, asked_at=asked_at, token_budget=self.budget)
         self.context = found.context
         if found.not_in_memory:
-            return "That is not in memory; it is from now on."
+            return "Nothing in memory answers that. What you said is remembered."
         return found.text + "".join(f" [{number}]" for number in found.citations)
 
     def _remember(self, role: str, text: str, said_at: datetime) -> None:
@@ -203,7 +203,7 @@ class _Talk:
         if self.as_json:
             self._print({"forgot": list(receipt.ids)})
         else:
-            self._tell(f"Erased {len(receipt.ids)} memories.")
+            self._tell(f"Erased: {len(receipt.ids)}.")
 
     # --- output
 

@@ -10,7 +10,7 @@ import click
 
 from anamnos.cli.context import Target, command, print_json
 from anamnos.cli.render import safe
-from anamnos.config import check_bind, load_server_settings
+from anamnos.config import check_bind, is_loopback, load_server_settings
 from anamnos.errors import MissingExtra
 
 _OFF = "Off by default."
@@ -65,7 +65,8 @@ def serve(
     try:
         keys_exist = bool(memory.keys.list())
         check_bind(settings, keys_exist)
-        key = session_key() if settings.auth == "keys" and (open_ or not keys_exist) else None
+        wanted = open_ or (not keys_exist and is_loopback(settings.host))  # it is printed, so not where others read it
+        key = session_key() if settings.auth == "keys" and wanted else None
         at = running.listen(settings)
         app = create_app(memory, settings, session_key=key)
     except BaseException:

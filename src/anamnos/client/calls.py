@@ -56,6 +56,7 @@ def add(
     source: str | None = None,
     trust: float | str | None = None,
     expires_at: datetime | None = None,
+    data: Mapping[str, Any] | None = None,
     idempotency_key: str | None = None,
 ) -> Call[Receipt]:
     """Remember a text, a message or a list of messages, durably, and return the receipt; see ``Memory.add``.
@@ -65,7 +66,7 @@ def add(
     said = [content] if isinstance(content, Mapping) else content
     body = {"content": said if isinstance(said, str) else [dict(one) for one in said], "importance": importance}
     body |= _given(role=role, created_at=created_at, tags=list(tags) or None, source=source, trust=trust)
-    body |= _given(expires_at=expires_at)
+    body |= _given(expires_at=expires_at, data=data)
     once = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
     return Call("POST", "/v1/memories", reading.receipt, body=_about(scope, body), headers=once)
 

@@ -13,13 +13,14 @@ import hashlib
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from anamnos.cube import (
     Annotations,
     CubeId,
     IdSource,
+    Json,
     Lifecycle,
     MemCube,
     Provenance,
@@ -65,6 +66,7 @@ class Origin:
     tags: tuple[str, ...] = ()
     importance: float = 0.5
     trust: float = 1.0
+    data: Json = field(default_factory=dict)
 
 
 def plan(
@@ -263,7 +265,7 @@ def _cube(turn: Turn, origin: Origin, cube_id: CubeId) -> MemCube:
         ),
         time=Times(turn.said_at, turn.valid_from, turn.valid_to),
         lifecycle=Lifecycle(importance=origin.importance),
-        annotations=Annotations(tags=origin.tags, data={"source": turn.data} if turn.data else {}),
+        annotations=Annotations(tags=origin.tags, data={**origin.data, **({"source": turn.data} if turn.data else {})}),
     )
 
 

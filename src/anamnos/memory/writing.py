@@ -41,6 +41,7 @@ class Writing(Core):
         source: str | None = None,
         trust: float | str | None = None,
         expires_at: datetime | None = None,
+        data: Mapping[str, Any] | None = None,
     ) -> Receipt:
         """Remember a text, a message or a list of messages, durably, and return the receipt.
 
@@ -53,6 +54,7 @@ class Writing(Core):
         trust       how far it is believed, from 0 to 1, or whose it is: user, assistant, file, tool, web, agent. None:
                     by its source, so that what came from an address or a tool is not believed as the user is
         expires_at  when it must no longer be found
+        data        JSON of your own, kept in ``annotations.data``; it plays no part in what is the same
         Adding the same twice adds nothing and gives the known id. Give messages an id or a time if it matters that
         the same words were said twice.
         Raises: InvalidInput, LimitExceeded (a text above ``max_text_chars``); then nothing has changed.
@@ -69,7 +71,10 @@ class Writing(Core):
             if not turns:
                 raise InvalidInput("There is no message with any text to remember.")
         level, ends = believing.check_trust(trust), self._checked_end(expires_at)
-        origin = Origin(scope, source, None, checked_labels(tags), importance, 1.0 if level is None else level)
+        if data is not None and not isinstance(data, Mapping):
+            raise InvalidInput(f"data must be a JSON object, got {type(data).__name__}.")
+        kept = freeze_json("data", data or {})
+        origin = Origin(scope, source, None, checked_labels(tags), importance, 1.0 if level is None else level, kept)
         now_for = self._clock() if isinstance(content, str) and created_at is None else None
         return self._remember(turns, origin, said_now=now_for, by_source=level is None, ends=ends)
 

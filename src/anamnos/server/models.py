@@ -206,6 +206,7 @@ class Add(Scoped):
     source: Source | None = None
     trust: Trust | None = None
     expires_at: Time | None = None
+    data: Annotated[dict[str, Any], Field(description="JSON of your own.")] | None = None
 
 
 class Narrow(Strict):

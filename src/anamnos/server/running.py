@@ -35,12 +35,15 @@ def listen(settings: ServerSettings) -> socket.socket:
     """Return a socket that listens where the settings say. Raises: ConfigError if it cannot."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=2_048)
+        at = socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=2_048)
     except OSError as exc:
         raise ConfigError(
             f"The server cannot listen at {settings.host} port {settings.port}: {exc.strerror or exc}.",
             hint="Choose another with --host and --port; port 0 is any that is free.",
         ) from exc
+    # an answer goes out in two pieces: else the second would wait for the first to be acknowledged, 40 ms
+    at.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return at
 
 
 def address(at: socket.socket) -> str:

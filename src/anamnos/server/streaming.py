@@ -116,7 +116,13 @@ async def _lines(served: Serving, work: Work, name: str) -> AsyncIterator[bytes]
         loop.call_soon_threadsafe(news.set)
 
     task = asyncio.ensure_future(served.run(work, progress))
-    task.add_done_callback(lambda _: news.set())
+
+    def ended(task: asyncio.Task[dict[str, Any]]) -> None:
+        if not task.cancelled():
+            task.exception()  # looked at, or the loop would log its words where nobody waits for it any more
+        news.set()
+
+    task.add_done_callback(ended)
     while not task.done():
         await news.wait()
         news.clear()

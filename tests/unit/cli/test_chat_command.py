@@ -169,7 +169,7 @@ def test_what_a_person_sees(anamnos: Cli, script: Script) -> None:
     done = anamnos.run(*words, stdin="Where is the spare key?\n/why\n/forget 1\n/help\n")
     assert "Under the" in done.stdout and "\x1b" not in done.stdout
     assert "The spare key is under the blue pot." in done.stdout
-    assert "Erased 1 memories." in done.stderr and "/forget 3" in done.stderr
+    assert "Erased: 1." in done.stderr and "/forget 3" in done.stderr
 
 
 def test_without_a_model_memory_answers(anamnos: Cli) -> None:
@@ -181,7 +181,7 @@ def test_without_a_model_memory_answers(anamnos: Cli) -> None:
     [first] = [
         json.loads(x) for x in anamnos.run("chat", "--json", stdin="Hi\n", ANAMNOS_USER="new").stdout.splitlines()
     ]
-    assert first["model"] is None and "not in memory" in first["reply"]
+    assert first["model"] is None and "Nothing in memory" in first["reply"]
 
 
 def test_settings_that_cannot_be(anamnos: Cli, script: Script) -> None:

@@ -135,7 +135,7 @@ async def list_audit(
     def page() -> dict[str, Any]:
         by = principal if who.operator else own
         about = {"cube_id": cube_id, "principal": by, "verb": verb, "decision": decision}
-        found = memory.audit.list(**about, after=after, limit=limit + 1)  # type: ignore[arg-type]
+        found = memory.audit.list(**about, after=after, limit=limit + 1)
         behind = found[limit - 1].entry.seq if len(found) > limit else None
         return {"items": [each.to_dict() for each in found[:limit] if visible(each)], "next": behind}
 

@@ -98,7 +98,8 @@ class Guarded extends Component {
 function App() {
   const route = useRoute();
   const [me, setMe] = useState({ state: "asking" });
-  const [scope, setScopeState] = useState(() => (namesSomebody(route.scope) ? route.scope : rememberedScope()));
+  const [remembered, setRemembered] = useState(rememberedScope);
+  const scope = namesSomebody(route.scope) ? route.scope : remembered;
   const [picking, setPicking] = useState(false);
   const page = [...PAGES, MEMORY].find((one) => one.path === route.path[0]) ?? PAGES[0];
 
@@ -112,17 +113,13 @@ function App() {
   useEffect(ask, []);
 
   const setScope = (next) => {
-    setScopeState(next);
-    rememberScope(next);
     setPicking(false);
-    const stay = page === MEMORY ? "search" : page.path;
-    location.hash = href(stay, next);
+    location.hash = href(page === MEMORY ? "search" : page.path, next);
   };
   useEffect(() => {
-    if (namesSomebody(route.scope) && !isSame(route.scope, scope)) {
-      setScopeState(route.scope);
-      rememberScope(route.scope);
-    }
+    if (!namesSomebody(route.scope) || isSame(route.scope, remembered)) return;
+    setRemembered(route.scope);
+    rememberScope(route.scope);
   }, [route]);
 
   useEffect(() => {
@@ -136,7 +133,7 @@ function App() {
     };
     addEventListener("keydown", keys);
     return () => removeEventListener("keydown", keys);
-  }, [scope]);
+  }, [JSON.stringify(scope)]);
 
   const first = useRef(true);
   const place = route.path.join("/") + (page.path === "search" ? "" : JSON.stringify(route.query));

@@ -64,7 +64,7 @@ export function MemoryLine({ cube, scope, children }) {
   const who = cube.actor ?? cube.provenance?.actor;
   const state = cube.lifecycle?.state;
   return html`<article class="memory">
-    <a class="text" href=${href(["memory", cube.id], cube.scope ?? scope)}>${textOf(cube)}</a>
+    <a class="text" href=${href(["memory", cube.id], scope)}>${textOf(cube)}</a>
     <p class="facts">
       <span class="role">${cube.role}</span>
       ${who ? html`<span>${who}</span>` : null}
