@@ -398,7 +398,7 @@ def test_an_export_is_brought_back(seen: Watched, site: Site, tmp_path: Path) ->
 
 def test_what_happens_elsewhere_is_seen_as_it_happens(seen: Watched, site: Site) -> None:
     page = seen.open("live")
-    expect(page.get_by_role("status").filter(has_text="live")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text=re.compile("^live$"))).to_be_visible()
     site.memory.add("A parcel from Verona has come.", MAYA)
     expect(page.locator("ol.news")).to_contain_text("1 written")
     job = site.memory.jobs.add("consolidate", MAYA)

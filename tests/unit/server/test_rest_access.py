@@ -73,6 +73,30 @@ def test_every_verb_has_a_route(client: TestClient) -> None:
     assert set(VERBS.values()) <= {route.name for route in routes(client.app)}  # type: ignore[arg-type]
 
 
+LEFT_OUT = {
+    *("self", "progress", "engine"),  # of this side
+    *("vector", "rerank", "count_tokens"),  # objects of the process
+    *("expected_version", "path", "folder", "person"),  # If-Match, the body, the name of a backup, the scope
+}
+
+
+def test_every_verb_can_be_told_over_the_network_all_that_it_can_be_told_here(client: TestClient) -> None:
+    by_name = {route.name: route for route in routes(client.app)}  # type: ignore[arg-type]
+    missing = {}
+    for verb, name in VERBS.items():
+        route = by_name[name]
+        said = set() if route.body_field is None else set(route.body_field.field_info.annotation.model_fields)
+        flat = [route.dependant, *route.dependant.dependencies]
+        said |= {field.alias for part in flat for field in (*part.query_params, *part.path_params)}
+        said |= {"scope"} if "user" in said else set()
+        said |= {"cube_id", "ids"} if "id" in said else set()
+        said |= {"tags"} if "tag" in said else set()
+        said |= {"tenant"} if "scope" in said else set()
+        if lacking := set(inspect.signature(getattr(Memory, verb)).parameters) - LEFT_OUT - said:
+            missing[verb] = lacking
+    assert missing == {}
+
+
 def asked(client: TestClient, route: APIRoute, key: str = "", **more: Any) -> Any:
     path = route.path.format(id="0" * 12, name="x", number=1)
     headers = {"Authorization": f"Bearer {key}"} if key else {}

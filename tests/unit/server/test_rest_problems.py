@@ -32,6 +32,22 @@ def test_another_method(client: TestClient) -> None:
     answer = client.put("/v1/memories")
     problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, POST"
+    other = client.patch("/v1/memories/delete", json={})
+    problem(other, 405, "method_not_allowed")
+    assert other.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("part", ['{"not": ', '{"and": ['])
+@pytest.mark.parametrize("depth", [101, 900, 100_000])
+def test_a_filter_without_a_bottom(client: TestClient, part: str, depth: int) -> None:
+    end = "]}" if "[" in part else "}"
+    tree = part * depth + '{"field": "role", "op": "eq", "value": "note"}' + end * depth
+    for path in ("search", "memories/delete"):
+        body = f'{{"query": "x", "all": true, "scope": {{"user": "ann"}}, "filter": {tree}}}'
+        head = {"Content-Type": "application/json"}
+        assert client.post(f"/v1/{path}", content=body, headers=head).status_code in (400, 422)
+    wide = {"or": [{"field": "tag", "op": "in", "value": ["a", "b"]}] * 5_000}
+    assert client.post("/v1/search", json={"query": "x", "scope": ANN, "filter": wide}).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])

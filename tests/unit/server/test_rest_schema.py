@@ -64,7 +64,7 @@ def test_requests_made_from_the_description(api: Any, mode: GenerationMode) -> N
 
         @given(case=operation.as_strategy(generation_mode=mode))
         @settings(
-            max_examples=3, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+            max_examples=2, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
         )
         def asked(case: Any) -> None:
             case.call_and_validate(

@@ -26,9 +26,11 @@ from anamnos.server.models import (
     Time,
     Update,
     Version,
+    filter_of,
 )
+from anamnos.server.problems import problem
 from anamnos.server.route import ONCE, Route
-from anamnos.types import Filter, filter_from_dict
+from anamnos.types import Filter
 
 router = APIRouter(prefix="/v1", tags=["memories"], route_class=Route)
 
@@ -91,6 +93,24 @@ async def list_(
     return JSONResponse({"items": items, "next": behind}, headers=headers)
 
 
+@router.post("/memories/delete", response_model=ReceiptOut, dependencies=ONCE)
+async def delete_many(body: Delete, who: Asks, served: Serves) -> JSONResponse:
+    """Erase several memories; or, with `all`, everything of a scope that the filter passes."""
+    scope = body.scope.scope()
+    memory = served.memory(who, scope)
+    if body.ids is not None and not body.all and body.filter is None:
+        return served.receipt(await memory.delete(body.ids, scope))
+    if body.ids is not None or not body.all:
+        raise InvalidInput("Say either which memories (ids), or all.", hint='With "all": true, a filter may narrow.')
+    return served.receipt(await memory.delete_all(scope, filter=body.filter))
+
+
+@router.api_route("/memories/delete", methods=["GET", "PATCH", "PUT", "DELETE"], include_in_schema=False)
+async def delete_many_otherwise() -> Response:
+    """Refuse what would look for a memory of this name."""
+    return problem(405, "method_not_allowed", "Method Not Allowed.", headers={"Allow": "POST"})
+
+
 @router.get("/memories/{id}", response_model=CubeOut, responses=_TAGGED)
 async def get(
     id: Id,
@@ -137,22 +157,10 @@ async def history(id: Id, scope: Scoped, who: Asks, served: Serves) -> JSONRespo
     return served.cubes(await served.memory(who, scope).history(id, scope))
 
 
-@router.post("/memories/delete", response_model=ReceiptOut, dependencies=ONCE)
-async def delete_many(body: Delete, who: Asks, served: Serves) -> JSONResponse:
-    """Erase several memories; or, with `all`, everything of a scope that the filter passes."""
-    scope = body.scope.scope()
-    memory = served.memory(who, scope)
-    if body.ids is not None and not body.all and body.filter is None:
-        return served.receipt(await memory.delete(body.ids, scope))
-    if body.ids is not None or not body.all:
-        raise InvalidInput("Say either which memories (ids), or all.", hint='With "all": true, a filter may narrow.')
-    return served.receipt(await memory.delete_all(scope, filter=body.filter))
-
-
 def _tree(text: str | None) -> Filter | None:
     if text is None:
         return None
     try:
-        return filter_from_dict(json.loads(text))
+        return filter_of(json.loads(text))
     except (ValueError, RecursionError) as exc:
         raise InvalidInput("The filter is not JSON.") from exc

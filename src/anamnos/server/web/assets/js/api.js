@@ -83,9 +83,10 @@ export async function* lines(response) {
   if (rest) yield rest;
 }
 
-/** Yield {event, data} of /v1/events until the server ends the stream. */
-export async function* events(scope, signal) {
+/** Yield {event, data} of /v1/events until the server ends the stream; `opened` is called once nothing is missed. */
+export async function* events(scope, signal, opened) {
   const response = await send("GET", "/v1/events", { query: scope, signal });
+  opened();
   let event = "message";
   for await (const raw of lines(response)) {
     const line = raw.replace(/\r$/, "");

@@ -13,8 +13,8 @@ function useNews(scope, onNews) {
     let timer;
     const follow = async () => {
       try {
-        setState({ open: true });
-        for await (const one of events(scope, giveUp.signal)) onNews(one);
+        const opened = () => setState({ open: true });
+        for await (const one of events(scope, giveUp.signal, opened)) onNews(one);
         setState({ open: false });
       } catch (error) {
         if (isStale(error) || giveUp.signal.aborted) return;
