@@ -23,6 +23,7 @@ from fastapi.responses import JSONResponse, Response
 
 from anamnos.cube import Clock
 from anamnos.errors import StoreError
+from anamnos.server.callers import Caller
 from anamnos.server.problems import Unmet
 from anamnos.store.base import Store
 
@@ -51,14 +52,17 @@ class Once:
         self._busy: dict[str, tuple[asyncio.Lock, int]] = {}
         self._new = 0
 
-    async def answer(self, request: Request, caller: str, handle: Callable[[Request], Awaitable[Response]]) -> Response:
+    async def answer(
+        self, request: Request, caller: Caller, handle: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
         """Return what ``handle`` answers, or answered to the same request under the same key.
 
         Only successes are kept; whoever sends the key while the first is on waits for it.
         Raises: Unmet (422) if the key was used for another request.
         """
         key = request.headers[HEADER]
-        name = _PREFIX + _hash(key, caller, request.method, request.url.path)
+        whole = repr(caller)  # a name alone may be that of somebody else in another tenant
+        name = _PREFIX + _hash(key, whole, request.method, request.url.path)
         mark = _hash(key, request.url.query, hashlib.sha256(await request.body()).hexdigest())
         async with self._alone(name):
             known = await self._run(self._known, name)

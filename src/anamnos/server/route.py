@@ -48,7 +48,7 @@ class Route(APIRoute):
             if takes_json and not _is_json(request.headers.get("content-type", "")):
                 raise Unmet(415, "The body must be JSON.", "Send Content-Type: application/json.")
             if once and 0 < len(request.headers.get(HEADER, "")) <= 255:
-                return await serving(request).once.answer(request, who.name, handle)
+                return await serving(request).once.answer(request, who, handle)
             return await handle(request)
 
         return run

@@ -168,7 +168,7 @@ def test_without_a_claim_set_all_are_of_the_default_tenant(memory: Memory, provi
         {"tenant": ["acme", "a\nb"]},
         {"tenant": {"name": "acme"}},
     ],
-    ids=str,
+    ids=lambda claims: ", ".join(f"{name} {type(said).__name__}" for name, said in claims.items()),
 )
 def test_tokens_that_say_something_else_do_not_count(
     memory: Memory, provider: Provider, claims: dict[str, Any]

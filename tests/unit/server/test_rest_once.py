@@ -12,9 +12,12 @@ from rest import ANN, memory_of, served
 from starlette.testclient import TestClient
 
 from anamnos.server import idempotency
+from anamnos.server.callers import Caller
 from anamnos.server.idempotency import HEADER, REPLAYED, Once
 from anamnos.server.problems import Unmet
 from anamnos.testing import ReferenceStore
+
+WHO = Caller("key:app", ("default",), ("read", "write", "all"))
 
 
 def test_the_same_request_gets_the_same_answer(client: TestClient) -> None:
@@ -27,6 +30,17 @@ def test_the_same_request_gets_the_same_answer(client: TestClient) -> None:
         client.post("/v1/used", json={"scope": ANN, "ids": first.json()["ids"]}, headers={HEADER: key})
         (cube,) = client.get("/v1/memories", params=ANN).json()["items"]
         assert cube["lifecycle"]["uses"] == uses
+
+
+def test_a_key_of_another_tenant_with_the_same_name_gets_nothing_of_it(tmp_path: Path) -> None:
+    with served(tmp_path, auth="keys") as client:
+        keys = [memory_of(client).keys.create("same", tenants=[tenant]).text for tenant in ("a", "b")]
+        body = {"content": "The key is under the pot.", "scope": {"tenant": "a", **ANN}}
+        answers = [
+            client.post("/v1/memories", json=body, headers={HEADER: "k1", "Authorization": f"Bearer {key}"})
+            for key in keys
+        ]
+    assert [answer.status_code for answer in answers] == [201, 403]
 
 
 def test_another_request_under_the_same_key_is_refused(client: TestClient) -> None:
@@ -90,7 +104,7 @@ def test_who_comes_meanwhile_waits_for_the_first() -> None:
 
     async def both() -> list[Any]:
         once = Once(opened(), lambda: datetime.now(UTC), plainly)
-        return await asyncio.gather(*(once.answer(request("k"), "ann", handle) for _ in range(5)))
+        return await asyncio.gather(*(once.answer(request("k"), WHO, handle) for _ in range(5)))
 
     assert {bytes(answer.body) for answer in asyncio.run(both())} == {b'{"done":1}'}
     assert done == 1
@@ -109,9 +123,9 @@ def test_a_failure_is_not_kept() -> None:
     async def all_three() -> Any:
         once = Once(opened(), lambda: datetime.now(UTC), plainly)
         with pytest.raises(Unmet):
-            await once.answer(request("k"), "ann", broken)
-        await once.answer(request("k"), "ann", refused)
-        return await once.answer(request("k"), "ann", fine)
+            await once.answer(request("k"), WHO, broken)
+        await once.answer(request("k"), WHO, refused)
+        return await once.answer(request("k"), WHO, fine)
 
     assert asyncio.run(all_three()).status_code == 200
 
@@ -130,12 +144,12 @@ def test_a_day_later_it_is_forgotten_and_there_are_never_too_many(monkeypatch: p
         once = Once(store, lambda: now, plainly)
         for n in range(6):
             now += timedelta(seconds=1)
-            await once.answer(request(f"k{n}"), "ann", handle)
+            await once.answer(request(f"k{n}"), WHO, handle)
         assert len(store.settings("once:")) == 4  # three that were there, and the new one
-        await once.answer(request("k5"), "ann", handle)
+        await once.answer(request("k5"), WHO, handle)
         assert len(done) == 6
         now += timedelta(hours=25)
-        await once.answer(request("k5"), "ann", handle)
+        await once.answer(request("k5"), WHO, handle)
         assert len(done) == 7
         assert len(store.settings("once:")) == 1
 
