@@ -16,7 +16,7 @@ from pymdownx.slugs import slugify
 
 ROOT = Path(__file__).parents[2]
 ABOUT = {f"{name}.md": f"about/{name.lower()}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")}
-_LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])+)\]\(([^)\s]+)\)")
+_LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])+)\]\(([^)\s]+)\)")
 _ITEM = re.compile(r"([-*] |\d+\. )\S")
 
 
@@ -61,7 +61,7 @@ def _goes_on(line: str) -> bool:
 
 
 def _relinked(link: re.Match[str], page: str) -> str:
-    text, target = link[1], link[2]
+    mark, text, target = link[1], link[2], link[3]
     path, _, anchor = target.partition("#")
     if not path or re.match(r"[a-z]+:", target):
         return link[0]
@@ -77,4 +77,4 @@ def _relinked(link: re.Match[str], page: str) -> str:
     else:
         return link[0]
     relative = posixpath.relpath(there, posixpath.dirname(page) or ".")
-    return f"[{text}]({relative}{'#' + anchor if anchor else ''})"
+    return f"{mark}[{text}]({relative}{'#' + anchor if anchor else ''})"
