@@ -59,8 +59,10 @@ def section_name(result: Result) -> str:
     kind = str(result["benchmark"])
     if kind == "speed":
         return f"speed-{result['memories']}"
-    if kind in ("compare", "install", "index", "serve", "first-fact"):
+    if kind in ("compare", "install", "index", "first-fact"):
         return kind
+    if kind == "serve":
+        return "serve" if result["rounds"] else "serve-load"
     if kind == "versus":
         return "-".join([kind, *(Path(result[side]["name"]).stem for side in ("first", "second"))])
     part = f"-{result['part']}" if result.get("part") else ""

@@ -29,12 +29,16 @@ def serving_section(result: Result) -> str:
         for found in [result[where][verb]]
     ]
     parts = [
-        "## The server",
+        "## The server" if rows else "## The server under load",
         f"{result['clients']} clients at once, {result['memories']:,} memories in one scope, embedder"
-        f" `{result['embedder']}`. Medians of {result['rounds']} rounds of {result['seconds_each']:g} s, which change"
-        " between server and process. The clients of the server run in another process of the same machine.",
-        table(("verb", "where", "calls/s", "median", "p95", "calls/s, ratio", "p95, ratio"), rows),
+        f" `{result['embedder']}`. The clients of the server run in another process of the same machine.",
     ]
+    if rows:
+        parts += [
+            f"Medians of {result['rounds']} rounds of {result['seconds_each']:g} s, which change between server and"
+            " process:",
+            table(("verb", "where", "calls/s", "median", "p95", "calls/s, ratio", "p95, ratio"), rows),
+        ]
     if (mixed := result.get("mixed")) is not None:
         held = mixed["resident_mb"]
         parts.append(
@@ -43,6 +47,8 @@ def serving_section(result: Result) -> str:
             f" memory: {held[0]:,.0f} MB after {mixed['sampled_every_s']:g} s, {held[-1]:,.0f} MB at the end, at most"
             f" {max(held):,.0f} MB; from the second fifth of the time to the last it grew by {mixed['growth']:.1%}."
         )
+        if result.get("chart"):
+            parts.append(f"![Memory of the server under mixed load]({result['chart']})")
     return "\n\n".join([*parts, footer(result)])
 
 

@@ -47,6 +47,7 @@ def run_serving(
 
     memories       how many the vault holds before, in one scope
     seconds        how long each verb is called, in each round; rounds change between server and process
+    rounds         0: only the mixed load
     mixed_minutes  how long the load lasts under which memory is watched, 8 searches to 1 add and 1 delete; 0: none
     Raises: AnamnosError if the server does not start, or a call fails.
     """
@@ -82,13 +83,14 @@ def run_serving(
             with _server(base / "server", embedder) as (url, pid):
                 more = {**common, "seconds": 60 * mixed_minutes, "watched": pid}
                 mixed = _step("mixed", progress, url=url, key=made["key"], lot=f"{seed}.mixed", **more)
-    medians = {where: {verb: _median(runs) for verb, runs in verbs.items()} for where, verbs in found.items()}
+    measured = found if rounds else {}
+    medians = {where: {verb: _median(runs) for verb, runs in verbs.items()} for where, verbs in measured.items()}
     ratios = {
         verb: {
             "calls_per_s": round(medians["server"][verb]["calls_per_s"] / medians["process"][verb]["calls_per_s"], 3),
             "p95": round(medians["server"][verb]["p95_ms"] / medians["process"][verb]["p95_ms"], 3),
         }
-        for verb in VERBS
+        for verb in (VERBS if rounds else ())
     }
     result: dict[str, Any] = {
         "benchmark": "serve",

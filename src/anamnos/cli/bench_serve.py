@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from anamnos.cli.bench_common import as_json_option, embedder_option, finish, pr
 @click.option(
     "--seconds", default=20.0, show_default=True, type=click.FloatRange(min=1), help="For each verb and round."
 )
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1), help="Of server and process.")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=0), help="Of server and process.")
 @click.option("--mixed-minutes", default=0.0, help="Then search, add and delete so long, and watch the memory.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write the chart of it to this SVG file.")
 @embedder_option
@@ -34,4 +35,6 @@ def serve(plot: Path | None, as_json: bool, report: Path | None, **options: Any)
         result = run_serving(progress=progress, **options)
     if plot is not None and "mixed" in result:
         write_chart(plot, serving_chart(result))
+        if report is not None:
+            result["chart"] = os.path.relpath(plot, report.parent).replace(os.sep, "/")
     finish(result, as_json, report)
