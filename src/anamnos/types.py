@@ -116,7 +116,7 @@ class Where:
         except ValueError as exc:
             raise InvalidInput(f"There is no comparison {self.op!r}.", hint=f"Use: {', '.join(Comparison)}.") from exc
         if self.op is Comparison.IN:
-            if isinstance(self.value, str) or not isinstance(self.value, Iterable):
+            if isinstance(self.value, str | Mapping) or not isinstance(self.value, Iterable):
                 raise InvalidInput(f"Filter {self.field} in … needs a list of values, got {self.value!r}.")
             put(self, "value", tuple(self._check(v) for v in self.value))
         else:
@@ -221,14 +221,29 @@ def filter_from_dict(data: Any) -> Filter:
     ``{"and": […]}``, ``{"or": […]}``, ``{"not": …}`` or ``{"field": "role", "op": "eq", "value": "turn"}``.
     Raises: InvalidInput that names the part that is wrong.
     """
+    tree = _tree(data, 0)
+    if (conditions := _conditions(tree)) > MAX_FILTER_CONDITIONS:
+        raise InvalidInput(f"The filter has {conditions:,} conditions; {MAX_FILTER_CONDITIONS:,} are the most.")
+    return tree
+
+
+def _conditions(tree: Filter) -> int:
+    if isinstance(tree, Where):
+        return 1
+    return _conditions(tree.part) if isinstance(tree, Not) else sum(map(_conditions, tree.parts))
+
+
+def _tree(data: Any, depth: int) -> Filter:
+    if depth > MAX_FILTER_DEPTH:  # engines and readers of trees have ends of their own
+        raise InvalidInput(f"The filter is nested deeper than {MAX_FILTER_DEPTH} levels.")
     if isinstance(data, Mapping):
         if set(data) == {"field", "op", "value"}:
             return Where(data["field"], data["op"], data["value"])
         if set(data) == {"not"}:
-            return Not(filter_from_dict(data["not"]))
+            return Not(_tree(data["not"], depth + 1))
         for key, kind in (("and", And), ("or", Or)):
             if set(data) == {key} and isinstance(data[key], list | tuple):
-                return kind(tuple(filter_from_dict(part) for part in data[key]))
+                return kind(tuple(_tree(part, depth + 1) for part in data[key]))
     raise InvalidInput(
         f"Not a filter: {data!r}.",
         hint='Write {"field": …, "op": …, "value": …}, {"and": […]}, {"or": […]} or {"not": …}.',
@@ -246,6 +261,8 @@ def filter_to_dict(tree: Filter) -> dict[str, Any]:
     return {"field": str(tree.field), "op": str(tree.op), "value": plain if tree.op is Comparison.IN else plain[0]}
 
 
+MAX_FILTER_DEPTH = 100
+MAX_FILTER_CONDITIONS = 10_000
 TRUSTED = 0.6
 """Memories with less trust are not believed: see ``anamnos.system.governance.trust``."""
 

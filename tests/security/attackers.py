@@ -9,7 +9,8 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field as part
+from dataclasses import dataclass
+from dataclasses import field as part
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -64,12 +65,13 @@ class House:
     attackers: dict[str, dict[str, str]]
     operator: dict[str, str]
     app_of_theirs: dict[str, str]
+    owner_of_theirs: dict[str, str]
     neighbour: Victim
     housemate: Victim
     own: list[str]
 
     def kept(self, victim: Victim) -> str:
-        """Return all that is stored of a victim: versions, labels, working memory, rights, rules, keys, jobs, quotas."""
+        """Return all that is stored of a victim: versions, vectors, working memory, rights, rules, keys, jobs."""
         store, ledger = self.memory.vault.store, self.memory.vault.store.ledger
         tenant, user = victim.scope["tenant"], victim.scope["user"]
         whose = [s for s in store.scopes() if s.tenant == tenant and (tenant != MINE or s.user == user)]
@@ -80,7 +82,10 @@ class House:
         ]
         working = [[kept.id for kept in store.working.load(scope)] for scope in sorted(whose, key=str)]
         kinds: Any = ("principal", "grant", "key", "rule", "quota") if tenant != MINE else ()
-        records = [ledger.records(kind) for kind in kinds]
+        records = [
+            {name: value for name, value in ledger.records(kind).items() if value.get("tenants") != [MINE]}
+            for kind in kinds
+        ]
         jobs = [job.to_dict() for job in self.memory.jobs.list(limit=100)]
         return json.dumps([cubes, working, records, jobs], default=str, sort_keys=True)
 
@@ -90,7 +95,12 @@ def house(folder: Path) -> Iterator[House]:
     """Yield two tenants under one roof."""
     with _provider() as (issuer, token):
         settings = ServerSettings(
-            rate_per_minute=0, mcp="on", web="on", oidc_issuer=issuer, oidc_audience=ISSUED_FOR, ingest_hosts="x.example"
+            rate_per_minute=0,
+            mcp="on",
+            web="on",
+            oidc_issuer=issuer,
+            oidc_audience=ISSUED_FOR,
+            ingest_hosts="x.example",
         )
         memory = Memory(folder / "vault", embedder=FakeEmbedder(), working="on")
         app = create_app(memory, settings)
@@ -139,7 +149,7 @@ def _furnished(client: TestClient, memory: Memory, token: Any) -> House:
         for text in ("Mine is the pot. I live in Porto.", "Mine is the key.")
         for one in _post(client, app, text, {"tenant": MINE, "user": "ann"})
     ]
-    return House(client, memory, attackers, operator, app_of_theirs, neighbour, housemate, mine)
+    return House(client, memory, attackers, operator, app_of_theirs, own_of_theirs, neighbour, housemate, mine)
 
 
 def _victim(client: TestClient, head: dict[str, str], scope: dict[str, str], who: str) -> Victim:

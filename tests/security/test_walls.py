@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from anamnos.cube import Scope
 from anamnos.server.routes.views import News
 
 _MOVING = re.compile(
-    r'"(?:seq|sequence|next|at|hash|previous|head|recorded_at|created_at|written_at|exported_at|pseudonym|instance)": ?[^,}\]]+'
+    r'"(?:seq|sequence|next|at|hash|previous|head|(?:record|creat|export)ed_at|written_at|pseudonym)": ?[^,}\]]+'
     r'|(?<="id":")[0-9a-f]{12}(?=")|[0-9a-f]{12}\.$'
 )
 _OWN_ID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b")
@@ -41,7 +42,9 @@ def about(victim: Victim, value: Any, draw: Any, name: str = "") -> Any:
     """Return a request that was made from the description, now about what is a victim's."""
     scope = victim.scope
     if name == "scope" and isinstance(value, dict):
-        return draw(st.sampled_from([scope, {k: scope[k] for k in ("tenant", "user")}, {"tenant": MINE, "user": "ann"}]))
+        return draw(
+            st.sampled_from([scope, {k: scope[k] for k in ("tenant", "user")}, {"tenant": MINE, "user": "ann"}])
+        )
     if name in ("ids", "answers"):
         return draw(st.lists(st.sampled_from(victim.ids), min_size=1, max_size=2, unique=True))
     if name in ("id", "cube_id", "after") and (not isinstance(value, int) or isinstance(value, bool)):
@@ -85,10 +88,14 @@ def request(victim: Victim, operation: Any, data: st.DataObject) -> dict[str, An
     query = {name: value for name, value in query.items() if value is not None and name not in ("filter", "role")}
     names = {one["name"] for one in operation.definition.raw.get("parameters", ()) if one["in"] == "query"}
     if "user" in names:
-        query |= {k: scope[k] for k in ("tenant", "user")} if data.draw(st.booleans()) else {"tenant": MINE, "user": "ann"}
+        query |= (
+            {k: scope[k] for k in ("tenant", "user")} if data.draw(st.booleans()) else {"tenant": MINE, "user": "ann"}
+        )
     elif "tenant" in names:
         query["tenant"] = scope["tenant"]
-    body = case.body if isinstance(case.body, dict) else None
+    body = about(victim, case.body, data.draw) if isinstance(case.body, dict) else None
+    if isinstance(body, dict) and path.endswith("forget-person"):
+        body["scope"] = scope  # the attacker's own would go with its keys
     headers = data.draw(st.sampled_from([{}, {"If-Match": '"1"'}, {"If-None-Match": '"1"'}]))
     return {
         "method": operation.method.upper(),
@@ -96,7 +103,7 @@ def request(victim: Victim, operation: Any, data: st.DataObject) -> dict[str, An
         "query": query,
         "headers": headers,
         "file": file,
-        "body": None if body is None else about(victim, body, data.draw),
+        "body": body,
     }
 
 
@@ -124,6 +131,7 @@ def test_what_is_there_is_answered_as_what_is_not(two: House, operations: list[A
             faults.append(f"{operation.label}: it changed something")
             before = now
     assert not faults, "\n\n".join(faults)
+    assert all(get(two, who, "/v1/me").status_code == 200 for who in attackers)
 
 
 def alike(two: House, victim: Victim, attacker: str, made: dict[str, Any]) -> None:
@@ -138,7 +146,8 @@ def alike(two: House, victim: Victim, attacker: str, made: dict[str, Any]) -> No
         return  # what it wrote is the attacker's own
     assert real.status_code == none.status_code, (attacker, made, real.text, none.text)
     assert told(victim, real) == told(victim, none), (attacker, made, real.text, none.text)
-    assert real.headers.get("etag") == none.headers.get("etag")
+    if made["path"] != "/v1/export":  # whose tag is that of a temporary file
+        assert real.headers.get("etag") == none.headers.get("etag")
 
 
 # --- what no description tells to try ---------------------------------------------------------------------------------
@@ -169,20 +178,35 @@ def test_a_refused_look_leaves_no_trace_that_tells_whether_there_was_something(t
     assert seen[0] == seen[1]
 
 
-def test_forgetting_a_person_touches_nothing_of_the_vault_or_of_namesakes(two: House) -> None:
+def test_a_refusal_of_a_namesake_is_not_taken_for_ones_own(two: House) -> None:
+    one = two.neighbour.ids[0]
+    assert get(two, "app", f"/v1/memories/{one}", tenant=MINE, user="ann").status_code == 404
+    shown = two.client.get("/v1/audit", params={"cube_id": one}, headers=two.app_of_theirs).json()["items"]
+    assert shown and {entry["decision"] for entry in shown} == {"allowed"}
+    known = two.client.get("/v1/audit", params={"cube_id": one, "decision": "denied"}, headers=two.operator).json()
+    assert known["items"]  # who runs the server is told
+
+
+def test_forgetting_a_person_touches_nothing_of_the_vault_or_of_namesakes(tmp_path: Path) -> None:
+    with house(tmp_path) as two:
+        forgets_only_its_own(two)
+
+
+def forgets_only_its_own(two: House) -> None:
     client, berta = two.client, two.neighbour
-    body = {"scope": berta.scope, "ids": berta.ids[1:], "to": "user:gus"}
+    body = {"scope": berta.scope, "ids": berta.ids[1:], "to": "user:carl"}
     assert client.post("/v1/share", json=body, headers=two.app_of_theirs).status_code == 200
     before = two.kept(berta)
-    for user, names in (("gus", []), ("days", ["archive", "field", "berta", "rule", "export"]), ("ann", ["."])):
+    for user, names in (("carl", []), ("days", ["archive", "field", "berta", "rule", "export"]), ("ann", ["."])):
         for mentions in (True, False):
             body = {"scope": {"tenant": MINE, "user": user}, "names": names, "mentions": mentions}
             answer = client.post("/v1/forget-person", json=body, headers=two.attackers["chief"])
             assert answer.status_code == 200, answer.text
             assert str(two.memory.vault.folder.parent) not in answer.text
             assert two.kept(berta) == before, (user, names)
-    shown = client.get("/v1/audit", params={"limit": 1_000}, headers=two.app_of_theirs).json()["items"]
-    assert {one["cube_id"] for one in shown} & {*berta.ids}  # its names in the audit are still names
+    for head in (two.app_of_theirs, two.owner_of_theirs):
+        shown = client.get("/v1/audit", params={"limit": 1_000}, headers=head).json()["items"]
+        assert {one["cube_id"] for one in shown} & {*berta.ids}  # its names in the audit are still names
 
 
 def test_numbers_of_the_whole_vault_are_for_operators(two: House) -> None:
@@ -197,7 +221,10 @@ def test_a_receipt_is_not_given_to_a_namesake(two: House) -> None:
     head = {"Idempotency-Key": "one-and-the-same"}
     first = two.client.post("/v1/memories", json=body, headers={**two.app_of_theirs, **head})
     assert first.status_code == 201
-    assert "idempotent-replayed" in two.client.post("/v1/memories", json=body, headers={**two.app_of_theirs, **head}).headers
+    assert (
+        "idempotent-replayed"
+        in two.client.post("/v1/memories", json=body, headers={**two.app_of_theirs, **head}).headers
+    )
     for who in ("app", "owner", "chief", "token"):
         again = two.client.post("/v1/memories", json=body, headers={**two.attackers[who], **head})
         assert again.status_code == 403 and first.json()["ids"][0] not in again.text
@@ -258,7 +285,12 @@ def test_mcp_keeps_to_the_scopes_of_its_caller(two: House, whose: str, tool: str
     before = two.kept(victim)
     scope = "&".join(f"{part}={name}" for part, name in victim.scope.items())
     for who in two.attackers if whose == "neighbour" else ("owner", "token"):
-        for address in (f"/mcp?{scope}", f"/mcp?tenant={MINE}&user=ann", f"/mcp?tenant={MINE}&{scope}", "/mcp?user=ann"):
+        for address in (
+            f"/mcp?{scope}",
+            f"/mcp?tenant={MINE}&user=ann",
+            f"/mcp?tenant={MINE}&{scope}",
+            "/mcp?user=ann",
+        ):
             filled = json.loads(json.dumps(arguments).replace("ID", victim.ids[0]))
             call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": filled}}
             if tool == "history":
@@ -289,11 +321,13 @@ def test_a_public_memory_is_the_only_thing_that_goes_through_the_wall(two: House
 
 
 def test_neither_logs_nor_counts_hold_what_was_said(two: House, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.INFO)
     head = two.app_of_theirs
     two.client.post("/v1/search", json={"scope": two.neighbour.scope, "query": "hippogriff"}, headers=head)
     two.client.get(f"/v1/memories/{two.neighbour.ids[0]}", params=two.neighbour.scope, headers=head)
-    two.client.post("/v1/memories", content=b'{"content": "hippogriff", ', headers={**head, "Content-Type": "application/json"})
+    two.client.post(
+        "/v1/memories", content=b'{"content": "hippogriff", ', headers={**head, "Content-Type": "application/json"}
+    )
     said = "\n".join(record.getMessage() for record in caplog.records if record.name != "httpx2")
     counted = two.client.get("/metrics", headers=two.operator).text
     for text in (said, counted):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import html
 import sys
+import tempfile
 import webbrowser
+from pathlib import Path
 from typing import Any
 
 import click
@@ -75,6 +79,8 @@ def serve(
     url = running.address(at)
     link = url if key is None else f"{url}/#key={key}"
 
+    kept = contextlib.ExitStack()
+
     def ready() -> None:
         if target.as_json:
             print_json({"url": url, "vault": str(target.folder), "key": key})
@@ -84,6 +90,16 @@ def serve(
                 click.echo(f"Open {link}\nIts key counts until the server stops.")
         sys.stdout.flush()
         if open_:
-            webbrowser.open(link)
+            webbrowser.open(_way(link, kept))
 
-    running.run(app, at, ready=ready)
+    with kept:
+        running.run(app, at, ready=ready)
+
+
+def _way(link: str, kept: contextlib.ExitStack) -> str:
+    """Return the address of a file that leads to a link, until ``kept`` ends: the words with which a browser is started
+    are seen by every account of the machine, and the link holds a key."""
+    folder = kept.enter_context(tempfile.TemporaryDirectory(prefix="anamnos-"))
+    page = Path(folder) / "open.html"
+    page.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={html.escape(link)}">', "utf-8")
+    return page.as_uri()

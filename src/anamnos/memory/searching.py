@@ -106,7 +106,7 @@ class Searching(Core):
                 ),
             )
         self._guard.read("search")
-        if self.settings.working == "on" and as_of is None:
+        if self.settings.working == "on" and as_of is None and self._guard.takes_part_in(scope):
             self._note_cue(query, scope, [hit.id for hit in hits[:top_k]], filter)
         return Hits(self._guard.shown_hits(hits[:top_k], hide=redact), found.confidence)
 

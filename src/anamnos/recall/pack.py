@@ -21,6 +21,7 @@ _COMPARED = 100  # hits among which repetitions and changes are looked for
 _ROUNDS = 4  # choices, each in less room where the whole came to more than its lines
 _TRIES = 16  # lines of a choice that are counted together with the whole
 _ALSO = 5  # further days on which the same was said
+_INSIDE = "\n    "  # before the further lines of a memory: none of them can look like a line or heading of the page
 
 
 def tokenizer_counter(path: str | Path) -> CountTokens:
@@ -182,9 +183,9 @@ class _Page:
         """Return a line; memories without a number count as number 0."""
         cube = line.cube
         if line.earlier is not None:
-            return f"  [superseded on {_day(line.earlier.time.superseded_at)}: {line.earlier.text}]"
-        speaker = f"{cube.provenance.actor}: " if cube.provenance.actor else ""
-        text = f"[{numbers.get(cube.id, 0)}] {speaker}{cube.text}"
+            return f"  [superseded on {_day(line.earlier.time.superseded_at)}: {_inside(line.earlier.text)}]"
+        speaker = f"{_flat(cube.provenance.actor)}: " if cube.provenance.actor else ""
+        text = f"[{numbers.get(cube.id, 0)}] {speaker}{_inside(cube.text)}"
         if mark := self._mark(cube):  # on one line, so that its words cannot look like a line of another memory
             text = f"[{numbers.get(cube.id, 0)}] {mark} {speaker}{' '.join(cube.text.split())}"
         days = {_day(again.time.created_at): None for again in self._again.get(cube.id, ()) if again.time.created_at}
@@ -205,7 +206,17 @@ def _when(cube: MemCube) -> tuple[float, CubeId]:
 
 def _heading(cube: MemCube) -> str:
     session = cube.scope.session
-    return f"## {_day(cube.time.created_at)}" + (f" ({session})" if session else "")
+    return f"## {_day(cube.time.created_at)}" + (f" ({_flat(session)})" if session else "")
+
+
+def _inside(text: str) -> str:
+    """Return what a memory says with its further lines indented, whatever sign breaks them."""
+    return _INSIDE.join(text.splitlines())
+
+
+def _flat(name: str) -> str:
+    """Return a name on one line."""
+    return " ".join(name.splitlines())
 
 
 def _day(time: datetime | None) -> str:

@@ -237,7 +237,8 @@ def _saved(
 
 def _name(parts: SplitResult, response: http.client.HTTPResponse) -> str:
     """Return a file's name from its URL, with the suffix that says its format."""
-    name = re.sub(r"[^\w.-]+", "_", unquote(parts.path.rpartition("/")[2]))[-100:].lstrip(".-") or "page"
+    plain = re.sub(r"[^\w.-]+", "_", unquote(parts.path.rpartition("/")[2])).encode()[-100:].decode(errors="ignore")
+    name = plain.lstrip(".-") or "page"
     if Path(name).suffix:
         return name
     return name + _SUFFIXES.get(response.headers.get_content_type(), ".txt")

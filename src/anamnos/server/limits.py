@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from anamnos.config import ServerSettings, is_loopback, listed
-from anamnos.errors import AccessDenied, AnamnosError, LimitExceeded, RateLimited, Unauthenticated
+from anamnos.errors import AccessDenied, AnamnosError, InvalidInput, LimitExceeded, RateLimited, Unauthenticated
 from anamnos.server.auth import Authenticator
 from anamnos.server.problems import MEDIA_TYPE, of_error
 
@@ -30,6 +30,7 @@ STEADY = 32_768  # bytes a second: a body that comes as fast as this is waited f
 PROBES = ("/healthz", "/readyz")  # asked often, from an address that may be everybody's: a proxy's
 LONG = ("/v1/ingest", "/v1/import")  # whose body is a file
 _BUCKETS = 10_000  # callers that are told apart
+_MAX_ADDRESS = 64  # characters that are kept of one that is none: a proxy's header says what it likes
 _CHANGES = frozenset(("POST", "PUT", "PATCH", "DELETE"))
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?")
 _HEADERS = {
@@ -149,7 +150,11 @@ class OriginCheck:
         origin = headers.get("origin")
         if origin is None:  # no browser, or one that says it otherwise
             return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
-        return origin.lower() in self._origins or urlsplit(origin.lower()).netloc == headers.get("host", "").lower()
+        try:
+            named = urlsplit(origin.lower()).netloc
+        except ValueError:  # no origin that a browser would send
+            return False
+        return origin.lower() in self._origins or named == headers.get("host", "").lower()
 
 
 class RateLimit:
@@ -218,7 +223,7 @@ class RateLimit:
 
 
 class BodyLimit:
-    """Ends requests whose body is too long, or comes too slowly.
+    """Ends requests whose body is too long, or comes too slowly, or packed: what it would unpack to, nobody knows.
 
     max_bytes       of a body
     max_file_bytes  of one that is a file
@@ -236,7 +241,11 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         most = self._max_file_bytes if scope["path"].rstrip("/") in LONG else self._max_bytes
-        said = Headers(scope=scope).get("content-length", "")
+        headers = Headers(scope=scope)
+        if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+            await refusal(_packed(), close=True)(scope, receive, send)
+            return
+        said = headers.get("content-length", "")
         if said.isascii() and said.isdigit() and int(said[:20]) > most:
             await refusal(_too_long(most), close=True)(scope, receive, send)
             return
@@ -295,6 +304,12 @@ def _too_long(most: int) -> LimitExceeded:
     )
 
 
+def _packed() -> InvalidInput:
+    error = InvalidInput("The body is packed, which is not taken.", hint="Send it without Content-Encoding.")
+    error.http_status = 415  # type: ignore[misc]  # of this one
+    return error
+
+
 def _too_slow() -> LimitExceeded:
     error = LimitExceeded("The body did not come in time.", hint="Try again, or raise body_timeout_s.")
     error.http_status = 408  # type: ignore[misc]  # of this one
@@ -316,7 +331,7 @@ def _network(scope: Scope) -> str:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return str(host)
+        return str(host)[:_MAX_ADDRESS]
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
         return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
     return str(address)

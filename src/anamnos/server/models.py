@@ -39,7 +39,6 @@ from anamnos.system.governance.access import DEFAULT_RIGHTS, RIGHTS, check_princ
 from anamnos.types import And, Filter, filter_from_dict, where
 
 FILTER_MARK = "x-filter"  # stands in schemas for FILTER_SCHEMA, which refers to itself
-MAX_FILTER_DEPTH = 100
 MAX_ITEMS = 10_000  # of a list of ids, of messages
 NAME_PATTERN = r"^[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$"
 """At least one character that is seen, and none that controls a terminal."""
@@ -62,20 +61,6 @@ def one_of(names: Iterable[str]) -> GetPydanticSchema:
     """Return what makes a text one of some names, which OpenAPI lists."""
     known: Any = Literal[tuple(str(name) for name in names)]
     return GetPydanticSchema(lambda source, handler: handler(known))
-
-
-def filter_of(tree: Any) -> Filter:
-    """Return the filter that a JSON tree describes. Raises: InvalidInput, also for one that is too deep."""
-    parts, depth = [tree], 0
-    while parts := [inner for part in parts if isinstance(part, dict | list) for inner in _inside(part)]:
-        depth += 1
-        if depth > 2 * MAX_FILTER_DEPTH:  # each level is an object and mostly a list in it
-            raise InvalidInput(f"The filter is nested deeper than {MAX_FILTER_DEPTH} levels.")
-    return filter_from_dict(tree)
-
-
-def _inside(part: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return part.values() if isinstance(part, dict) else part
 
 
 def _whole(value: Any) -> Any:
@@ -114,7 +99,7 @@ Id = Annotated[
         }
     ),
 ]
-Tree = Annotated[Any, PlainValidator(_checked(filter_of)), WithJsonSchema({FILTER_MARK: True})]
+Tree = Annotated[Any, PlainValidator(_checked(filter_from_dict)), WithJsonSchema({FILTER_MARK: True})]
 Unit = Annotated[float, Field(ge=0, le=1)]
 Trust = Unit | Literal["user", "assistant", "file", "tool", "web", "agent"]
 RoleName = Annotated[str, one_of(Role)]

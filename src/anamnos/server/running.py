@@ -12,11 +12,33 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from anamnos.config import ServerSettings
 from anamnos.errors import ConfigError
 
 GRACE_S = 30  # for requests in progress; verbs that have begun are brought to their end all the same
+
+
+def _protocol(patience_s: float) -> type[asyncio.Protocol]:
+    """Return a protocol that gives up connections on which, for so long, no request begins (slowloris): uvicorn waits
+    for the head of a request for ever. It is the one of h11, which also ends heads that are too long."""
+
+    class Patient(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.loop.call_later(patience_s, self._look, self.cycle)
+
+        def _look(self, before: object) -> None:
+            if self.transport.is_closing():
+                return
+            waits = self.cycle is None or self.cycle.response_complete
+            if waits and self.cycle is before:
+                self.transport.close()
+            else:
+                self.loop.call_later(patience_s, self._look, self.cycle)
+
+    return Patient
 
 
 class _Server(uvicorn.Server):
@@ -70,6 +92,7 @@ def run(app: FastAPI, at: socket.socket, *, ready: Callable[[], None] = lambda: 
     app.router.lifespan_context = lifespan
     config = uvicorn.Config(
         app,
+        http=_protocol(served.settings.body_timeout_s),
         access_log=False,  # addresses hold what callers wrote
         log_config=None,
         server_header=False,

@@ -34,7 +34,8 @@ class Upload:
 
     def __init__(self, name: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="anamnos-"))
-        plain = _PLAIN.sub("_", Path(name.replace("\\", "/")).name).strip(". ")[-100:]
+        plain = _PLAIN.sub("_", Path(name.replace("\\", "/")).name).strip(". ")
+        plain = plain.encode()[-100:].decode(errors="ignore")  # file systems count bytes
         self.path = self.folder / (plain or "upload")
 
     async def receive(self, request: Request, limit_mb: float) -> Upload:

@@ -122,6 +122,7 @@ async def list_audit(
 ) -> JSONResponse:
     """List who did what with which memory, oldest first: an operator sees all entries, others their own."""
     own, memory = who.owner or who.name, served.pool.memory
+    views = [served.pool.view(who.principal(tenant)).memory for tenant in who.tenants or ()]
     if not who.operator and principal not in (None, own):
         return JSONResponse({"items": [], "next": None})
 
@@ -129,15 +130,21 @@ async def list_audit(
         """Names are not told apart by tenant in the audit: another's ``user:ann`` must not be taken for one's own."""
         if who.operator or who.tenants is None:
             return True
-        cube = None if seen.entry.cube_id is None else memory.vault.store.get(seen.entry.cube_id)
-        return cube is not None and cube.scope.tenant in who.tenants
+        about = seen.entry.cube_id
+        if about is None or seen.entry.decision == "denied":  # a refusal may be a namesake's, and tells what is there
+            return False
+        return any(view.vault.store.get(about) is not None for view in views)
 
     def page() -> dict[str, Any]:
         by = principal if who.operator else own
         about = {"cube_id": cube_id, "principal": by, "verb": verb, "decision": decision}
-        found = memory.audit.list(**about, after=after, limit=limit + 1)
-        behind = found[limit - 1].entry.seq if len(found) > limit else None
-        return {"items": [each.to_dict() for each in found[:limit] if visible(each)], "next": behind}
+        found: list[Seen] = []
+        behind = after
+        while len(found) <= limit and (more := memory.audit.list(**about, after=behind, limit=limit + 1)):
+            behind = more[-1].entry.seq
+            found += filter(visible, more)
+        last = found[limit - 1].entry.seq if len(found) > limit else None
+        return {"items": [each.to_dict() for each in found[:limit]], "next": last}
 
     return JSONResponse(await served.run(page))
 

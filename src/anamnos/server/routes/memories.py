@@ -26,11 +26,10 @@ from anamnos.server.models import (
     Time,
     Update,
     Version,
-    filter_of,
 )
 from anamnos.server.problems import problem
 from anamnos.server.route import ONCE, Route
-from anamnos.types import Filter
+from anamnos.types import Filter, filter_from_dict
 
 router = APIRouter(prefix="/v1", tags=["memories"], route_class=Route)
 
@@ -105,7 +104,7 @@ async def delete_many(body: Delete, who: Asks, served: Serves) -> JSONResponse:
     return served.receipt(await memory.delete_all(scope, filter=body.filter))
 
 
-@router.api_route("/memories/delete", methods=["GET", "PATCH", "PUT", "DELETE"], include_in_schema=False)
+@router.api_route("/memories/delete", methods=["GET", "PATCH", "PUT", "DELETE", "OPTIONS"], include_in_schema=False)
 async def delete_many_otherwise() -> Response:
     """Refuse what would look for a memory of this name."""
     return problem(405, "method_not_allowed", "Method Not Allowed.", headers={"Allow": "POST"})
@@ -161,6 +160,6 @@ def _tree(text: str | None) -> Filter | None:
     if text is None:
         return None
     try:
-        return filter_of(json.loads(text))
+        return filter_from_dict(json.loads(text))
     except (ValueError, RecursionError) as exc:
         raise InvalidInput("The filter is not JSON.") from exc

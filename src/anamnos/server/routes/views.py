@@ -406,7 +406,8 @@ class News:
             if ids := [cube.id for cube in cubes if self.scope.covers(cube.scope)]:
                 out.append(("change", {"ids": ids}))
         if self.memory.settings.working == "on":
-            held = [kept.id for kept in store.working.load(self.scope)]  # the verb is a read, which may be audited
+            saved = store.working.load(self.scope)  # the verb is a read, which may be audited
+            held = [kept.id for kept in saved if store.get(kept.id) is not None]
             if held != self.working:
                 self.working = held
                 out.append(("working", {"items": [cube.to_dict() for cube in self.memory.working(self.scope)]}))

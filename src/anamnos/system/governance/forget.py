@@ -214,7 +214,12 @@ def _forget_names(guard: Guard, scope: Scope, called: Sequence[str], gone: set[C
     registered = ledger.records("principal").get(principal) if principal is not None else None
     if registered is not None and registered["tenant"] != scope.tenant:
         principal = None  # who has that name is somebody else
-    kinds: tuple[RecordKind, ...] = ("principal", "grant", "key", "rule", "copy")
+    kinds: tuple[RecordKind, ...] = ("principal", "grant", "key")
+    if guard.who() is None:  # rules and the places of copies are the whole vault's: no tenant takes them away
+        kinds += ("rule", "copy")
+    namesake = registered is None and any(
+        owner_of(there) == principal and there.tenant != scope.tenant for there in guard.store.scopes()
+    )
     with guard.store.write() as tx:
         guard.note(tx, "forget")  # before the name goes, which may be that of who asks
         for kind in kinds:
@@ -231,7 +236,7 @@ def _forget_names(guard: Guard, scope: Scope, called: Sequence[str], gone: set[C
                 if goes:
                     tx.record(kind, name, None)
                     records += 1
-        if principal is not None:
+        if principal is not None and not namesake:  # else it is the name of somebody else, too
             places = tx.forget_name(principal)
     return places, records
 

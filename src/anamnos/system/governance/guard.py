@@ -94,6 +94,11 @@ class Guard:
         who = self.who()
         return who is None or (scope.tenant == who.tenant and who.may(ADMIN)) or self.rule(scope) is None
 
+    def takes_part_in(self, scope: Scope) -> bool:
+        """Return whether the principal may write into a scope, or sees all of it."""
+        who = self.who()
+        return who is None or who.takes_part_in(scope) or self.sees_all(scope)
+
     def narrowed(self, tree: Filter | None, scope: Scope, as_of: datetime | None = None) -> Filter | None:
         """Return a read's filter with what the principal may not have taken out.
 
