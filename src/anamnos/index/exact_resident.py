@@ -30,7 +30,8 @@ class ResidentIndex(Exact):
         if newest == self._applied:
             return newest
         with self._mutex:
-            if newest < self._applied:  # an older database was put back
+            if self.store.sequence() < self._applied:  # an older database was put back; asked again, since
+                # another thread may have come further while this one waited
                 self.close()
             while changes := self.store.changes(self._applied, limit=_READ_CHANGES):
                 touched = sorted({change.row for change in changes if change.kind != "retired"})

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from anamnos.index.base import VectorIndex
 from anamnos.index.exact_resident import ResidentIndex
@@ -36,3 +37,20 @@ def test_it_starts_again_behind_an_older_store() -> None:
     check_equal(index, newer)
     index.store = older
     check_equal(index, older)
+
+
+def test_who_waited_while_others_caught_up_does_not_take_the_store_for_an_older_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = ReferenceStore().open()
+    store.use_embedder(INFO)
+    index = ResidentIndex(store, INFO)
+    write(store, unit(np.random.default_rng(1), 5))
+    stale = store.sequence()
+    write(store, unit(np.random.default_rng(2), 5))
+    index.catch_up()
+    asked = iter([stale])
+    real = store.sequence
+    monkeypatch.setattr(store, "sequence", lambda: next(asked, None) or real())
+    monkeypatch.setattr(index, "close", lambda: pytest.fail("it began anew"))
+    index.catch_up()
