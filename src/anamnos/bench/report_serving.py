@@ -45,7 +45,8 @@ def serving_section(result: Result) -> str:
             f"Mixed load, 8 searches to 1 add and 1 delete, for {mixed['seconds'] / 60:g} minutes:"
             f" {mixed['calls']:,} calls, {mixed['calls_per_s']:,.0f}/s, p95 {mixed['p95_ms']:,.1f} ms. The server's own"
             f" memory: {held[0]:,.0f} MB after {mixed['sampled_every_s']:g} s, {held[-1]:,.0f} MB at the end, at most"
-            f" {max(held):,.0f} MB; from the second fifth of the time to the last it grew by {mixed['growth']:.1%}."
+            f" {max(held):,.0f} MB; from the second fifth of the time to the last it changed by"
+            f" {mixed['growth']:+.1%}."
         )
         if result.get("chart"):
             parts.append(f"![Memory of the server under mixed load]({result['chart']})")
