@@ -230,5 +230,6 @@ def _last_line(said: str) -> str:
 
 
 def _plain(words: str, folder: Path) -> str:
-    """Return words without the folders of this machine, and not too many of them."""
-    return shorten(words.replace(str(folder), "…").replace(own_source(), "."), 300, placeholder=" …")
+    """Return words without the folders of this machine and the addresses of others, and not too many of them."""
+    here = words.replace(str(folder), "…").replace(own_source(), ".")
+    return shorten(re.sub(r"https?://[^\s'\"]+|'[\w.-]+:\d+'", "<an address>", here), 300, placeholder=" …")

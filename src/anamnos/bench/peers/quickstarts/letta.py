@@ -2,7 +2,7 @@
 
 The model is asked to remember: it writes the fact into the agent's memory with a tool. The answer counts only if
 the second conversation is given the fact by that memory; its model says nothing that it was not told.
-Source: https://pypi.org/project/letta/
+Source: the README in the package letta.
 """
 
 import subprocess
