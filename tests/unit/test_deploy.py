@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served_vault import served
 
 from anamnos.cli.main import cli
 from anamnos.config import PREFIX, SERVER_PREFIX, ServerSettings, Settings
+from served_vault import served
 
 yaml = pytest.importorskip("yaml")
 
