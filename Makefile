@@ -5,13 +5,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow test-encrypted test-adapters check lint types docs client bench clean
+.PHONY: demo test test-faces test-bench test-slow test-encrypted test-adapters check lint types docs client bench clean
 
 demo: .venv/ready  ## remember a conversation (or FILE=…), answer questions about it, show why
 	$(BIN)/python examples/demo/run.py $(if $(FILE),"$(FILE)")
 
 test: .venv/dev  ## the fast tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --ignore tests/e2e --ignore tests/security --ignore tests/bench_smoke
+
+test-faces: .venv/dev  ## real servers, assistants, a real browser; attacks
+	$(BIN)/python -m pytest -n 2 tests/e2e tests/security
+
+test-bench: .venv/dev  ## the benchmarks on small samples
+	$(BIN)/python -m pytest -n 2 tests/bench_smoke
 
 test-slow: .venv/dev  ## the long ones: hundreds of kills, thousands of writes
 	$(BIN)/python -m pytest -n 2 -m slow
@@ -23,7 +29,7 @@ test-encrypted: .venv-encrypted/dev  ## what needs the engine that encrypts, in 
 test-adapters: .venv-adapters/dev  ## the adapters against the real frameworks, which are large
 	.venv-adapters/bin/python -m pytest tests/compat
 
-check: lint types test  ## what CI runs
+check: lint types test test-faces test-bench  ## most of what CI runs
 
 lint: .venv/dev
 	$(BIN)/ruff check .

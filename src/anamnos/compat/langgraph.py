@@ -10,7 +10,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import random
 import re
+import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -32,7 +35,7 @@ except ImportError as exc:
 AGENT = "langgraph"
 _SOURCE = "langgraph:"
 _MAX_TOP_K = 10_000
-_TRIES = 10
+_TRIES, _PAUSE_S = 20, 0.05
 _ESCAPED = re.compile(r"[%/\x00-\x1f\x7f]")
 Namespace = tuple[str, ...]
 
@@ -74,6 +77,7 @@ class AnamnosStore(base.BaseStore):  # type: ignore[misc]  # untyped where it is
         self._agent = agent
         self._user_at = user_at
         self._fields = tuple(fields)
+        self._writing = threading.Lock()
 
     def batch(self, ops: Iterable[base.Op]) -> list[base.Result]:
         """Do operations and return their results: reads first, as if there were no writes among them.
@@ -165,10 +169,12 @@ class AnamnosStore(base.BaseStore):  # type: ignore[misc]  # untyped where it is
         """Write or erase an item; of writers at the same time the last one has it."""
         for left in reversed(range(_TRIES)):
             try:
-                return self._put_once(op)
-            except (Conflict, NotFound):  # somebody else was faster
+                with self._writing:  # writers of this process wait for each other
+                    return self._put_once(op)
+            except (Conflict, NotFound):  # another process was faster
                 if not left:
                     raise
+                time.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311  # so that two do not go on in step
 
     def _put_once(self, op: base.PutOp) -> None:
         scope, old = self._scope(op.namespace), self._find(op.namespace, op.key)
