@@ -14,7 +14,6 @@ from anamnos.cli.progress import progress_bar
 from anamnos.cli.render import console, shown, table
 from anamnos.cube import Scope
 from anamnos.errors import AnamnosError
-from anamnos.evolve.consolidate import Fading
 from anamnos.evolve.forget import DECAYS, DEFAULT_DECAY
 from anamnos.evolve.sleep import STEPS, Report, together
 from anamnos.system.bulk import Engine, Local, result
@@ -130,7 +129,7 @@ def show(target: Target, decay: str, turns: bool, only_fading: bool, limit: int,
     states = Counter(str(each.cube.lifecycle.state) for each in found)
     listed = sorted((each for each in found if each.becomes or not only_fading), key=lambda each: each.retention)
     if target.as_json:
-        document = {"states": dict(states), "decay": decay, "memories": [_row(each) for each in listed[:limit]]}
+        document = {"states": dict(states), "decay": decay, "memories": [each.to_dict() for each in listed[:limit]]}
         print_json({**document, **({"archived": report.count("archived")} if report else {})})
         return
     console().print(Text(", ".join(f"{count:,} {state}" for state, count in sorted(states.items())) or "no memories"))
@@ -143,16 +142,3 @@ def show(target: Target, decay: str, turns: bool, only_fading: bool, limit: int,
         console().print(Text(f"and {len(listed) - limit:,} more", style="dim"))
     if report is not None:
         console().print(Text(f"archived {report.count('archived'):,}", style="green"))
-
-
-def _row(each: Fading) -> dict[str, object]:
-    life = each.cube.lifecycle
-    return {
-        "id": each.cube.id,
-        "state": str(life.state),
-        "retention": round(each.retention, 6),
-        "becomes": None if each.becomes is None else str(each.becomes),
-        "uses": life.uses,
-        "importance": life.importance,
-        "stability_days": life.stability,
-    }

@@ -88,7 +88,7 @@ def advise(target: Target) -> None:
     with target.open() as memory:
         advice = memory.advise(target.scope())
     if target.as_json:
-        print_json([{"ids": list(each.ids), "to": str(each.to), "reason": each.reason} for each in advice])
+        print_json([each.to_dict() for each in advice])
         return
     for each in advice:
         console().print(Text(f"to {each.to}", style="bold"), Text(f"{', '.join(each.ids[:3])}: {each.reason}"))

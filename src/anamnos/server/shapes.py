@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from anamnos.evolve.consolidate import Fading
 from anamnos.recall.calibrate import Calibration
 from anamnos.recall.search import Explanation
 from anamnos.system.governance.access import Principal
 from anamnos.system.governance.retention import Rule
-from anamnos.system.migrate import Advice
 
 
 def explanation(found: Explanation) -> dict[str, Any]:
@@ -35,25 +33,6 @@ def explanation(found: Explanation) -> dict[str, Any]:
         "hits": [hit.to_dict() for hit in found.hits],
         "confidence": found.hits.confidence,
     }
-
-
-def fading(each: Fading) -> dict[str, Any]:
-    """Return how much of a memory is left."""
-    life = each.cube.lifecycle
-    return {
-        "id": each.cube.id,
-        "state": str(life.state),
-        "retention": round(each.retention, 6),
-        "becomes": None if each.becomes is None else str(each.becomes),
-        "uses": life.uses,
-        "importance": life.importance,
-        "stability_days": life.stability,
-    }
-
-
-def advice(each: Advice) -> dict[str, Any]:
-    """Return what would serve better elsewhere."""
-    return {"ids": list(each.ids), "to": str(each.to), "reason": each.reason}
 
 
 def calibration(found: Calibration) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from anamnos.errors import AnamnosError, ConfigError, InvalidInput, LimitExceede
 from anamnos.memory.core import Progress
 from anamnos.server import problems
 from anamnos.server.serving import Serving
+from anamnos.store.files import wipe
 
 NDJSON = "application/x-ndjson"
 _PIECE = 1 << 20  # so much of a body is gathered before it is written
@@ -43,12 +44,14 @@ class Upload:
         try:
             await self._write(request, int(limit_mb * 1_000_000))
         except BaseException:
-            self.close()
+            await asyncio.to_thread(self.close)
             raise
         return self
 
     def close(self) -> None:
-        """Remove the file."""
+        """Overwrite the file with zeros and remove it: what was erased from the vault must not stay in its copy."""
+        with suppress(OSError):  # not there, or not to be written to; it is removed below
+            wipe(self.path)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     async def _write(self, request: Request, limit: int) -> None:

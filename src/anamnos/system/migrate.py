@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from anamnos.cube import CubeId, MemCube, Role, State, Substrate, to_iso
 from anamnos.errors import Conflict, MissingExtra
@@ -32,6 +33,10 @@ class Advice:
     ids: tuple[CubeId, ...]
     to: Substrate
     reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON data."""
+        return {"ids": list(self.ids), "to": str(self.to), "reason": self.reason}
 
 
 def advise(cubes: Iterable[MemCube], now: datetime, count_tokens: Callable[[str], int]) -> list[Advice]:

@@ -9,7 +9,7 @@ from rest import ANN, added, memory_of, served
 from starlette.testclient import TestClient
 
 from anamnos import MemCube, Scope, where
-from anamnos.server.streaming import NDJSON
+from anamnos.server.streaming import NDJSON, Upload
 
 
 def post(client: TestClient, path: str, **body: Any) -> Any:
@@ -268,3 +268,13 @@ def test_it_is_not_ready_when_the_vault_is_gone(client: TestClient) -> None:
     memory_of(client).vault.close()
     assert client.get("/readyz").status_code == 503
     assert client.get("/healthz").status_code == 200
+
+
+def test_what_was_on_its_way_is_overwritten_and_not_only_removed() -> None:
+    upload = Upload("notes.txt")
+    upload.path.write_bytes(b"the spare key")
+    with upload.path.open("rb") as still_open:
+        upload.close()
+        assert still_open.read() == bytes(13)
+    assert not upload.folder.exists()
+    upload.close()  # once more does no harm

@@ -100,6 +100,19 @@ class Fading:
     retention: float
     becomes: State | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON data; the stability in days."""
+        life = self.cube.lifecycle
+        return {
+            "id": self.cube.id,
+            "state": str(life.state),
+            "retention": round(self.retention, 6),
+            "becomes": None if self.becomes is None else str(self.becomes),
+            "uses": life.uses,
+            "importance": life.importance,
+            "stability_days": life.stability,
+        }
+
 
 def left_search(cube: MemCube, state: State, note: dict[str, Any], of: Repeat | None = None) -> MemCube:
     """Return the next version of a cube, out of the search in ``state``, with a note why and a link to what stays."""

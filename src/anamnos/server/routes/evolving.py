@@ -13,7 +13,7 @@ from anamnos.server.answers import CalibrationOut, FadingsOut, ReceiptOut, Sleep
 from anamnos.server.dependencies import Asks, Scoped, Serves
 from anamnos.server.models import Calibrate, Consolidate, Correct, DecayName, Enrich, Merge, OfOne, Resolve
 from anamnos.server.route import ONCE, Route
-from anamnos.server.shapes import calibration, fading
+from anamnos.server.shapes import calibration
 from anamnos.server.streaming import NDJSON
 
 router = APIRouter(prefix="/v1", tags=["evolve"], route_class=Route)
@@ -89,7 +89,7 @@ async def retention(
 ) -> JSONResponse:
     """Return how much is left of each memory, and what it would become."""
     found = await served.memory(who, scope).retention(scope, decay=decay, turns=turns)
-    return JSONResponse({"items": [fading(each) for each in found]})
+    return JSONResponse({"items": [each.to_dict() for each in found]})
 
 
 @router.post("/calibrate", response_model=CalibrationOut)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Annotated, Any
 
@@ -49,7 +50,7 @@ async def export(
     try:
         await memory.export(download.path, scope, redact=redact)
     except BaseException:
-        download.close()
+        await asyncio.to_thread(download.close)
         raise
     done = BackgroundTask(download.close)
     return FileResponse(download.path, media_type=NDJSON, filename="export.jsonl", background=done)

@@ -9,7 +9,6 @@ from anamnos.server.answers import AdvicesOut, ForgottenOut, ReceiptOut
 from anamnos.server.dependencies import Asks, Serves
 from anamnos.server.models import Expire, ForgetPerson, Migrate, OfMany, OfOne, Rollback, Scoped, Share, Unshare
 from anamnos.server.route import ONCE, Route
-from anamnos.server.shapes import advice
 
 router = APIRouter(prefix="/v1", tags=["life"], route_class=Route)
 
@@ -75,7 +74,7 @@ async def advise(body: Scoped, who: Asks, served: Serves) -> JSONResponse:
     """Say which memories would serve better in another substrate, and why. Changes nothing."""
     scope = body.scope.scope()
     found = await served.memory(who, scope).advise(scope)
-    return JSONResponse({"items": [advice(each) for each in found]})
+    return JSONResponse({"items": [each.to_dict() for each in found]})
 
 
 @router.post("/share", response_model=ReceiptOut, dependencies=ONCE)
