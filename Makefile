@@ -59,7 +59,7 @@ client: docs/reference/openapi.json  ## the TypeScript client; needs Node 20 or 
 	@touch $@
 
 .venv/dev: .venv/ready
-	$(PIP) -e '.[embed,server,oidc,otel,mcp,crypto,ann,postgres,milvus,ray,docs,dev]'
+	$(PIP) -e '.[embed,server,oidc,otel,mcp,crypto,ann,associative,postgres,milvus,ray,docs,dev]'
 	@touch $@
 
 .venv-encrypted/dev: pyproject.toml

@@ -22,7 +22,8 @@ LEVELS = [
     {"memory"},
     {"recipes"},
     {"ingest", "recall", "evolve", "system", "agent"},
-    {"store", "index", "embed", "llm", "activation", "parametric", "neural", "associative"},
+    {"store", "index", "embed", "llm"},
+    {"activation", "parametric", "neural", "associative"},  # know cube and errors only; the rooms above use them
     {"types", "config", "times", "lifecycle", "service"},
     {"cube"},
     {"errors"},
@@ -43,6 +44,7 @@ STRATEGIES = {  # folder -> what its strategies share
     "index": {"base", "engine", "exact", "exact_resident", "space", "terms", "tokens", "keyword", "graph", "cache"},
     "store": {"rows", "base", "apply", "files", "jobs", "keys", "sealed", "migrations", "working", "ledger", "inherit"},
     "activation": {"base"},
+    "associative": {"base", "codes", "readouts", "payload"},
     "evolve/resolve": {"base", "changes", "claims", "known", "slots"},
     "evolve/link": {"base"},
     "evolve/consolidate": {"base"},
