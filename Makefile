@@ -2,10 +2,11 @@
 # The first call makes a virtual environment in .venv; PYTHON=… chooses which Python (3.11 or newer) makes it.
 
 PYTHON ?= python3
+TORCH ?= torch==2.13.0
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-faces test-bench test-slow test-encrypted test-adapters check lint types docs client bench clean
+.PHONY: demo test test-faces test-bench test-slow test-encrypted test-adapters test-torch check lint types docs client bench clean
 
 demo: .venv/ready  ## remember a conversation (or FILE=…), answer questions about it, show why
 	$(BIN)/python examples/demo/run.py $(if $(FILE),"$(FILE)")
@@ -28,6 +29,9 @@ test-encrypted: .venv-encrypted/dev  ## what needs the engine that encrypts, in 
 
 test-adapters: .venv-adapters/dev  ## the adapters against the real frameworks, which are large
 	.venv-adapters/bin/python -m pytest tests/compat
+
+test-torch: .venv-torch/dev  ## what needs PyTorch, which is large (TORCH=… says where pip finds it)
+	.venv-torch/bin/python -m pytest tests/torch
 
 check: lint types test test-faces test-bench  ## most of what CI runs
 
@@ -75,5 +79,12 @@ client: docs/reference/openapi.json  ## the TypeScript client; needs Node 20 or 
 		langgraph llama-index-core openai-agents haystack-ai mem0ai hypothesis pytest pytest-timeout
 	@touch $@
 
+.venv-torch/dev: pyproject.toml
+	test -x .venv-torch/bin/python || $(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check -e '.[associative]' \
+		hypothesis pytest pytest-timeout scikit-learn
+	@touch $@
+
 clean:  ## remove the virtual environments and the demo's vault
-	rm -rf .venv .venv-encrypted .venv-adapters demo-vault site
+	rm -rf .venv .venv-encrypted .venv-adapters .venv-torch demo-vault site

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from anamnos import AsyncMemory, Memory, Scope
+from anamnos.associative import create
 from anamnos.errors import AnamnosError, InvalidInput, NotFound, StoreError
 from anamnos.testing import FakeClock, FakeEmbedder, seeded_ids
 
@@ -84,6 +85,7 @@ def life(tmp_path: Path) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
         ("migrate_back", ("$0", ANN), {}),
         ("advise", (ANN,), {}),
         ("rebuild_index", (), {}),
+        ("save_state", ("axes", create("hopfield", dim=4), ANN), {}),
         ("reembed", (FakeEmbedder(8),), {}),
         ("export", ("$folder/export.jsonl",), {}),
         ("import_", ("$folder/export.jsonl",), {}),
@@ -105,6 +107,7 @@ def life(tmp_path: Path) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
         ("search", ("x", None), {}),
         ("ingest", (tmp_path / "nothing.txt", ANN), {}),
         ("enrich", (ANN,), {"extractor": "llm"}),
+        ("load_state", ("nothing", ANN), {}),
         ("resolve", (ANN,), {"resolver": "llm"}),
         ("consolidate", (ANN,), {"steps": ["dream"]}),
         ("merge", (["$0"], ANN), {}),

@@ -7,7 +7,7 @@ and a degree of familiarity come out. Laws, tested by ``anamnos.testing.associat
  2. ``read``, ``familiarity`` and ``load`` change nothing.
  3. ``forget`` says whether nothing of the item is left; whatever it says, the item is no more read back.
  4. Near its capacity a memory warns; at it, it obeys ``on_full``: these memories fail all at once and silently.
- 5. The same spec, seed and writes give the same state, bit by bit; a state goes back into a memory of the same spec only.
+ 5. The same spec, seed and writes give the same state, bit by bit; a state only goes back into a memory of its spec.
  6. Bad input raises, and has changed nothing.
 """
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from anamnos.associative.base import Array, AssociativeMemory, digest, from_json_array
+from anamnos.cube import CubeId
 from anamnos.errors import Corrupt, InvalidInput
 
 MEDIA_TYPE = "application/vnd.anamnos.associative+npz"
@@ -41,6 +42,14 @@ def from_payload(payload: bytes) -> AssociativeMemory:
     kind, spec = memory_class(system)
     memory: AssociativeMemory = kind.from_state(spec.from_dict(made_with), state)
     return memory
+
+
+def cubes_in(payload: bytes) -> tuple[CubeId, ...]:
+    """Return the cubes that the items of a payload stand for, each once. Raises: Corrupt if it is damaged."""
+    state = read_state(payload)
+    if "items_notes" not in state:
+        return ()
+    return tuple(dict.fromkeys(CubeId(cube_id) for _, cube_id in from_json_array(state["items_notes"]) if cube_id))
 
 
 def read_state(payload: bytes) -> dict[str, Array]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from anamnos.bench.report_associative import associative_section
 from anamnos.bench.report_compare import SECTIONS
 from anamnos.bench.report_consolidate import consolidate_section
 from anamnos.bench.report_first_fact import first_fact_section
@@ -61,6 +62,8 @@ def section_name(result: Result) -> str:
         return f"speed-{result['memories']}"
     if kind in ("compare", "install", "index", "first-fact"):
         return kind
+    if kind == "associative":
+        return f"associative-{result['experiment']['name'].replace('_', '-')}"
     if kind == "serve":
         return "serve" if result["rounds"] else "serve-load"
     if kind == "versus":
@@ -310,6 +313,7 @@ _SECTIONS: dict[str, Callable[[Result], str]] = {
     "sort": _sort,
     "versus": _versus,
     "poisoning": poisoning_section,
+    "associative": lambda result: associative_section(result, _limits(result)),
     "consolidate": lambda result: consolidate_section(result, _limits(result)),
     "index": lambda result: index_section(result, _limits(result)),
     "serve": serving_section,

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from anamnos.cli.bench_answers import answers
+from anamnos.cli.bench_associative import associative
 from anamnos.cli.bench_common import (
     FILE,
     as_json_option,
@@ -145,5 +146,5 @@ def install(as_json: bool, report: Path | None) -> None:
     finish(result, as_json, report)
 
 
-for command in (answers, consolidate, first_fact, index, scaling, serve, *COMPARE_COMMANDS, *SET_COMMANDS):
+for command in (answers, associative, consolidate, first_fact, index, scaling, serve, *COMPARE_COMMANDS, *SET_COMMANDS):
     bench.add_command(command)

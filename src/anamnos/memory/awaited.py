@@ -105,4 +105,6 @@ class AsyncMemory:
     backup = _awaited(Memory.backup)
     verify = _awaited(Memory.verify)
     rebuild_index = _awaited(Memory.rebuild_index)
+    save_state = _awaited(Memory.save_state)
+    load_state = _awaited(Memory.load_state)
     reembed = _awaited(Memory.reembed)

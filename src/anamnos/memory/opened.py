@@ -19,6 +19,7 @@ from anamnos.memory.governing import Governing
 from anamnos.memory.keeping import Keeping
 from anamnos.memory.living import Living
 from anamnos.memory.reading import Reading
+from anamnos.memory.states import States
 from anamnos.recall.search import Recaller
 from anamnos.recipes import RECIPES
 from anamnos.store.base import Store
@@ -37,7 +38,7 @@ from anamnos.system.scheduler import Jobs, users_of, verb_handlers
 from anamnos.system.vault import Vault, store_at
 
 
-class Memory(Evolving, Living, Governing, Reading, Keeping):
+class Memory(Evolving, Living, Governing, Reading, Keeping, States):
     """A vault, opened.
 
     vault     its folder; made if it is not there. None: ``ANAMNOS_VAULT``, else a folder of the user's data

@@ -64,6 +64,7 @@ NOT_OVER_THE_NETWORK = {
     "close",
     "ingest_all",  # one request per file
     "consolidate_all",  # a job of kind consolidate without a scope
+    *("save_state", "load_state"),  # objects of the process
 }
 
 

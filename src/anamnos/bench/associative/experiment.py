@@ -29,6 +29,11 @@ class Setting:
     progress: Progress = quiet
 
 
+def chart_file(name: str) -> str:
+    """Return the file of a chart, which lies beside those of other benchmarks."""
+    return f"associative-{name.replace('_', '-')}.svg"
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Figures in rows; every cell is text already."""

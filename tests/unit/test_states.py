@@ -1,0 +1,107 @@
+"""Associative memories in a vault: saved, loaded, versioned, deleted with what they were made of."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anamnos import Memory, Scope, Substrate
+from anamnos.associative import create
+from anamnos.associative.base import digest
+from anamnos.errors import InvalidInput, NotFound
+from anamnos.testing.fakes import FakeEmbedder
+
+ANN = Scope(user="ann")
+BOB = Scope(user="bob")
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Any:
+    with Memory(tmp_path / "vault", embedder=FakeEmbedder()) as opened:
+        yield opened
+
+
+def hopfield(cube_ids: Any = (None, None)) -> Any:
+    made = create("hopfield", dim=4)
+    for vector, cube_id in zip(np.eye(4, dtype=np.float32), cube_ids, strict=False):
+        made.write(vector, "axis", cube_id=cube_id)
+    return made
+
+
+def test_a_saved_state_comes_back(memory: Memory) -> None:
+    state = hopfield()
+    receipt = memory.save_state("axes", state, ANN)
+    assert receipt.outcomes == ("added",)
+    again = memory.load_state("axes", ANN)
+    assert digest(again.state_dict()) == digest(state.state_dict())
+    cube = memory.get(receipt.ids[0], ANN)
+    assert (cube.substrate, cube.annotations.data["state"]["system"]) == (Substrate.NEURAL, "hopfield")
+    assert memory.verify() == []
+
+
+def test_saving_again_makes_a_version_and_the_first_stays_readable(memory: Memory) -> None:
+    first = hopfield()
+    memory.save_state("axes", first, ANN)
+    second = hopfield([None] * 4)
+    assert memory.save_state("axes", second, ANN).outcomes == ("updated",)
+    assert memory.save_state("axes", second, ANN).outcomes == ("unchanged",)
+    assert memory.load_state("axes", ANN).load().items == 4
+    assert digest(memory.load_state("axes", ANN, version=1).state_dict()) == digest(first.state_dict())
+
+
+def test_states_stay_in_their_scope(memory: Memory) -> None:
+    memory.save_state("axes", hopfield(), ANN)
+    with pytest.raises(NotFound):
+        memory.load_state("axes", BOB)
+
+
+def test_a_state_is_no_answer_to_a_search(memory: Memory) -> None:
+    memory.add("The axes are four.", ANN)
+    memory.save_state("axes", hopfield(), ANN)
+    assert [hit.cube.substrate for hit in memory.search("axes", ANN, top_k=10)] == [Substrate.TEXT]
+
+
+def test_deleting_a_source_deletes_the_state_and_its_file(memory: Memory) -> None:
+    ids = [memory.add(text, ANN).ids[0] for text in ("first", "second")]
+    memory.save_state("axes", hopfield(ids), ANN)
+    assert len(list(memory.vault.blobs.names())) == 1
+    memory.delete(ids[0], ANN)
+    with pytest.raises(NotFound):
+        memory.load_state("axes", ANN)
+    assert list(memory.vault.blobs.names()) == []
+
+
+def test_a_state_of_anothers_memories_is_refused(memory: Memory) -> None:
+    ids = list(memory.add("Bob's", BOB).ids)
+    with pytest.raises(NotFound):
+        memory.save_state("axes", hopfield(ids), ANN)
+    assert list(memory.vault.blobs.names()) == []
+
+
+def test_a_bad_name_changes_nothing(memory: Memory) -> None:
+    with pytest.raises(InvalidInput):
+        memory.save_state("", hopfield(), ANN)
+    assert memory.list(ANN) == []
+    assert list(memory.vault.blobs.names()) == []
+
+
+def test_an_export_and_a_backup_have_the_state(memory: Memory, tmp_path: Path) -> None:
+    memory.save_state("axes", hopfield(), ANN)
+    memory.backup(tmp_path / "copy")
+    with Memory(tmp_path / "copy", embedder=FakeEmbedder()) as copied:
+        assert copied.load_state("axes", ANN).load().items == 2
+
+
+def test_an_older_version_goes_with_its_source_and_the_rest_can_be_saved_anew(memory: Memory) -> None:
+    ids = [memory.add(text, ANN).ids[0] for text in ("first", "second")]
+    memory.save_state("axes", hopfield(ids), ANN)
+    state = memory.load_state("axes", ANN)
+    state.forget(cube_id=ids[0])
+    memory.save_state("axes", state, ANN)
+    memory.delete(ids[0], ANN)
+    for version in (1, 2):
+        with pytest.raises(NotFound):
+            memory.load_state("axes", ANN, version=version)
+    assert memory.save_state("axes", state, ANN).outcomes == ("added",)
+    assert memory.load_state("axes", ANN).load().items == 1
