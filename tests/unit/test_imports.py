@@ -41,7 +41,8 @@ STRATEGIES = {  # folder -> what its strategies share
     "ingest/segment": {"base"},
     "ingest/extract": {"base"},
     "embed": {"base", "checks", "minilm"},
-    "index": {"base", "engine", "exact", "exact_resident", "space", "terms", "tokens", "keyword", "graph", "cache"},
+    "index": {"base", "engine", "exact", "exact_resident", "space", "terms", "tokens", "keyword", "graph", "cache"}
+    | {"buckets"},
     "store": {"rows", "base", "apply", "files", "jobs", "keys", "sealed", "migrations", "working", "ledger", "inherit"},
     "activation": {"base"},
     "associative": {"base", "codes", "readouts", "payload"},
@@ -180,6 +181,7 @@ NAMES = {
     "psycopg": "psycopg",
     "psycopg_pool": "psycopg",
     "sentence_transformers": "sentence-transformers",
+    "sklearn": "scikit-learn",
 }
 
 
@@ -192,7 +194,7 @@ def declared() -> set[str]:
 def test_every_third_party_import_is_declared() -> None:
     undeclared = set()
     for module in modules():
-        if module.startswith(("bench/peers/", "compat/")):
+        if module.startswith(("bench/peers/", "bench/associative/peer", "compat/")):
             continue  # other systems, whose users have them installed
         for name in imports(module):
             top = name.split(".")[0]

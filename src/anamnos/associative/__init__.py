@@ -12,7 +12,17 @@ from anamnos.associative.base import AssociativeMemory, Spec, check_choice
 
 SYSTEMS = {
     # name: module, class, spec
+    "sparsey": ("sparsey.mac", "SparseyMac", "SparseySpec"),
+    "sparsey-belief": ("sparsey.belief", "BeliefMemory", "BeliefSpec"),
+    "sdr-filter": ("sdr", "SdrFilter", "SdrFilterSpec"),
+    "sdm": ("kanerva", "KanervaMemory", "KanervaSpec"),
+    "feature-memory": ("feature_memory", "FeatureMemory", "FeatureMemorySpec"),
+    "key-value-bottleneck": ("key_value_bottleneck", "KeyValueBottleneck", "KeyValueSpec"),
+    "sparsey-sequence": ("sparsey.sequence", "SequenceMemory", "SequenceSpec"),
+    "ca3": ("spiking", "CA3Memory", "CA3Spec"),
     "hopfield": ("hopfield", "HopfieldSlots", "HopfieldSpec"),
+    "dense-hebbian": ("hebbian.dense", "DenseHebbian", "DenseHebbianSpec"),
+    "multitasking": ("hebbian.multitask", "MultitaskMemory", "MultitaskSpec"),
 }
 
 

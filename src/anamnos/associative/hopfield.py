@@ -71,6 +71,7 @@ class HopfieldSlots:
         self._items = Items()
         self._slots = np.zeros((0, spec.dim), dtype=np.float32)
         self._room = self._slots  # grows by doubling; ``_slots`` is its part that is in use
+        self._norms = np.zeros(0, dtype=np.float32)  # of the slots, with as much room
 
     def write(
         self,
@@ -106,7 +107,7 @@ class HopfieldSlots:
         state = np.where(known, check_vector("cue", cue, self.spec.dim), np.float32(0))
         if not len(self._slots):
             return []
-        familiarity = self.familiarity(state) if mask is None else self._cosines(state, known).max().item()
+        familiarity = self.familiarity(state) if mask is None else float(self._cosines(state, known).max())
         taken, converged = 0, False
         weights = np.zeros(len(self._slots), dtype=np.float32)
         while taken < (steps or _STEPS) and not converged:
@@ -116,7 +117,7 @@ class HopfieldSlots:
                 moved += rng.normal(scale=temperature, size=moved.shape).astype(np.float32)
             converged = float(np.linalg.norm(moved - state)) <= _SETTLED * max(float(np.linalg.norm(moved)), 1e-12)
             state, taken = moved, taken + 1
-        best = np.argsort(-weights, kind="stable")[:k]
+        best = _largest(weights, k)
         return [
             Recall(
                 state if place == 0 else self._slots[number],
@@ -179,19 +180,32 @@ class HopfieldSlots:
         return np.asarray(weights / weights.sum(), dtype=np.float32)
 
     def _cosines(self, state: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-        slots = self._slots if known.all() else self._slots[:, known]
-        cue = state if known.all() else state[known]
-        norms = np.linalg.norm(slots, axis=1) * np.linalg.norm(cue)
-        return np.asarray(slots @ cue / np.maximum(norms, 1e-12), dtype=np.float32)
+        if known.all():
+            norms, scores = self._norms[: len(self._slots)], self._slots @ state
+        else:
+            part = self._slots[:, known]
+            norms, scores = np.linalg.norm(part, axis=1), part @ state[known]
+        return np.asarray(scores / np.maximum(norms * np.linalg.norm(state), 1e-12), dtype=np.float32)
 
     def _append(self, vector: NDArray[np.float32]) -> None:
         count = len(self._slots)
         if count == len(self._room):
-            self._room = np.concatenate([self._slots, np.zeros((max(count, 16), self.spec.dim), dtype=np.float32)])
+            more = max(count, 16)
+            self._room = np.concatenate([self._slots, np.zeros((more, self.spec.dim), dtype=np.float32)])
+            self._norms = np.concatenate([self._norms[:count], np.zeros(more, dtype=np.float32)])
         self._room[count] = vector
+        self._norms[count] = np.linalg.norm(vector)
         self._slots = self._room[: count + 1]
 
     def _remove(self, numbers: list[int]) -> None:
         self._items.remove(numbers)
         stacked = [code[None] for code in self._items.codes]
         self._slots = self._room = np.concatenate([np.zeros((0, self.spec.dim), dtype=np.float32), *stacked])
+        self._norms = np.array([np.linalg.norm(code) for code in self._items.codes], dtype=np.float32)
+
+
+def _largest(weights: NDArray[np.float32], k: int) -> NDArray[np.intp]:
+    """Return the places of the ``k`` largest, largest first, the first of equals."""
+    least = np.partition(weights, -k)[-k] if k < len(weights) else weights.min()
+    above = np.flatnonzero(weights >= least)
+    return above[np.argsort(-weights[above], kind="stable")][:k]

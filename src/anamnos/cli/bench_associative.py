@@ -28,6 +28,13 @@ def _complete(_context: click.Context, _parameter: click.Parameter, typed: str) 
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(min=1), help="How often, with seeds 0, 1 …")
 @click.option("--quick", is_flag=True, help="Small samples, to see that it runs: the figures are no results.")
 @click.option("--cache", type=FOLDER, help="Folder for vectors that take long to make.")
+@click.option(
+    "--peer",
+    "environments",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A virtual environment in which torchhd or Brian 2 is installed; may be given several times.",
+)
 @click.option("--plot", type=FOLDER, help="Write charts into this folder; the report shows them.")
 @click.option("--list", "as_list", is_flag=True, help="Show which experiments there are.")
 @as_json_option
@@ -38,6 +45,7 @@ def associative(
     seeds: int,
     quick: bool,
     cache: Path | None,
+    environments: tuple[Path, ...],
     plot: Path | None,
     as_list: bool,
     as_json: bool,
@@ -53,7 +61,7 @@ def associative(
         click.echo(json.dumps(EXPERIMENTS) if as_json else "\n".join(EXPERIMENTS))
         return
     with progress_bars() as progress:
-        setting = Setting(data, tuple(range(seeds)), quick, cache, progress)
+        setting = Setting(data, tuple(range(seeds)), quick, cache, progress, environments)
         results = run_associative(experiments, setting, plots=plot)
     for result in results:
         words = [word for word in shlex.split(command_line()) if word not in EXPERIMENTS]

@@ -5,5 +5,21 @@ Each module has ``run(setting: Setting) -> Experiment`` and is named in ``EXPERI
 
 from __future__ import annotations
 
-EXPERIMENTS: tuple[str, ...] = ()
+EXPERIMENTS: tuple[str, ...] = (
+    "sparsey_mnist",
+    "sparsey_speed",
+    "sparsey_sisc",
+    "sparsey_sequences",
+    "near_duplicates",
+    "sdr",
+    "sdm",
+    "ca3",
+    "hopfield",
+    "dense_hebbian",
+    "multitasking",
+    "continual",
+    "codec",
+    "retention",
+    "peers",
+)
 """Modules of this folder, in the order in which they run and stand on the page."""

@@ -20,6 +20,7 @@ class Setting:
     quick     a small sample, to see that it works; its figures are no results
     cache     folder for vectors that take long to make; None: a temporary one
     progress  told what is being done
+    environments  folders of other virtual environments, in which peers are installed
     """
 
     data: Path | None = None
@@ -27,6 +28,7 @@ class Setting:
     quick: bool = False
     cache: Path | None = None
     progress: Progress = quiet
+    environments: tuple[Path, ...] = ()
 
 
 def chart_file(name: str) -> str:
