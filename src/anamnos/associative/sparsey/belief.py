@@ -94,7 +94,7 @@ class BeliefSpec(Spec):
     @property
     def capacity(self) -> int:
         """Half of the items that would fill all lists: lists * room / 2, with no more lists than combinations."""
-        return max(min(self.lists, self.units**self.together) * self.room // 2, 1)
+        return max(min(self.lists, int(self.units**self.together)) * self.room // 2, 1)
 
 
 class BeliefMemory:
@@ -154,7 +154,7 @@ class BeliefMemory:
         combined = (codes[:, self._tuples[tables]].astype(np.uint64) * self._powers).sum(axis=2, dtype=np.uint64)
         if self.spec.units**self.spec.together > self.spec.lists:
             combined = (combined * _SPREAD) >> np.uint64(65 - self.spec.lists.bit_length())
-        return combined.astype(np.int64)
+        return np.asarray(combined, dtype=np.int64)
 
     def _filled(self) -> Numbers:
         """Return the lists of all items: (tables, lists, room) of number + 1, the newest first; 0: nobody.
@@ -269,7 +269,7 @@ class BeliefMemory:
         items, cube_id = self._items, self._items.cube_ids[number]
         places = self._places(self._codes[number][None], self._every)[0]
         self._alive[number] = False
-        for table in np.flatnonzero((self._lists[self._every, places] == number + 1).any(axis=1)):
+        for table in np.flatnonzero((self._lists[self._every, places] == number + 1).any(axis=1)).tolist():
             own = self._lists[table, places[table]]
             kept = own[own != number + 1]
             last = int(self._before(table, places[table], int(own[-1]) - 1)) if own[-1] else 0
@@ -303,15 +303,14 @@ class BeliefMemory:
 
     def _living(self) -> Items:
         """Return the items that are not forgotten."""
-        items, kept = Items(), np.flatnonzero(self._alive[: len(self._items)]).tolist()
-        for own, held in (
-            (items.codes, self._items.codes),
-            (items.values, self._items.values),
-            (items.cube_ids, self._items.cube_ids),
-            (items.times, self._items.times),
-        ):
-            own.extend([held[number] for number in kept])  # type: ignore[attr-defined]
-        return items
+        items = self._items
+        kept = np.flatnonzero(self._alive[: len(items)]).tolist()
+        return Items(
+            [items.codes[number] for number in kept],
+            [items.values[number] for number in kept],
+            [items.cube_ids[number] for number in kept],
+            [items.times[number] for number in kept],
+        )
 
     def load(self) -> Load:
         """Return the load. The error is the chance that a list has forgotten an old item of it.
