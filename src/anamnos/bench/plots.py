@@ -21,10 +21,10 @@ _WIDTH, _HEIGHT = 720.0, 400.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60.0, 190.0, 44.0, 52.0
 _LABEL_STEP = 15.0
 _NAMES, _TOTALS, _BAR = 170, 70, 18.0  # of bars: room for names and totals, thickness
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8800ff", "#773311")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8800ff", "#773311")
 """Told apart by colour-blind eyes, and from light and dark pages."""
-_DASHES = ("", "7 4", "2 3", "10 3 2 3", "4 2", "1 4", "14 4", "8 2 2 2 2 2")
-MAX_SERIES = len(_COLOURS)
+DASHES = ("", "7 4", "2 3", "10 3 2 3", "4 2", "1 4", "14 4", "8 2 2 2 2 2")
+MAX_SERIES = len(COLOURS)
 
 
 def line_chart(
@@ -69,7 +69,7 @@ def line_chart(
         f"{escape(y_label)}</text>",
     ]
     ends = _apart([down(line[-1][1]) for line in series.values()], _HEIGHT - _BOTTOM)
-    for (label, line), colour, dash, label_y in zip(series.items(), _COLOURS, _DASHES, ends, strict=False):
+    for (label, line), colour, dash, label_y in zip(series.items(), COLOURS, DASHES, ends, strict=False):
         path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in line)
         body.append(
             f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>'
@@ -80,7 +80,7 @@ def line_chart(
             f'<line x1="{across(line[-1][0]) + 4:.1f}" y1="{down(line[-1][1]):.1f}" x2="{_WIDTH - _RIGHT + 7}"'
             f' y2="{label_y:.1f}" stroke="{colour}" stroke-width="1"/>'
         )
-    return _document(title, told, body, _HEIGHT)
+    return document(title, told, body, _HEIGHT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def bar_chart(panels: Sequence[Panel], *, title: str) -> str:
         scale = (_WIDTH - _NAMES - _TOTALS) / (max(totals.values()) or 1)
         body.append(f'<text x="{_NAMES}" y="{top:g}" font-weight="bold">{escape(panel.title)}</text>')
         legend = float(_NAMES)
-        for part, colour in zip(panel.parts, _COLOURS, strict=False):
+        for part, colour in zip(panel.parts, COLOURS, strict=False):
             body.append(f'<rect x="{legend:.0f}" y="{top + 9:g}" width="10" height="10" fill="{colour}"/>')
             body.append(f'<text x="{legend + 14:.0f}" y="{top + 18:g}">{escape(part)}</text>')
             legend += 30 + 6.2 * len(part)
@@ -117,7 +117,7 @@ def bar_chart(panels: Sequence[Panel], *, title: str) -> str:
             x = float(_NAMES)
             middle = top + _BAR / 2 + 4
             body.append(f'<text x="{_NAMES - 8}" y="{middle:g}" text-anchor="end">{escape(name)}</text>')
-            for part, colour in zip(panel.parts, _COLOURS, strict=False):
+            for part, colour in zip(panel.parts, COLOURS, strict=False):
                 width = parts.get(part, 0.0) * scale
                 body.append(
                     f'<rect x="{x:.1f}" y="{top:g}" width="{width:.1f}" height="{_BAR:g}" fill="{colour}">'
@@ -127,10 +127,11 @@ def bar_chart(panels: Sequence[Panel], *, title: str) -> str:
             body.append(f'<text x="{x + 6:.1f}" y="{middle:g}">{totals[name]:,.1f}</text>')
             top += _BAR + 6
         top += 30
-    return _document(title, "; ".join(told), body, top - 20)
+    return document(title, "; ".join(told), body, top - 20)
 
 
-def _document(title: str, told: str, body: Sequence[str], height: float) -> str:
+def document(title: str, told: str, body: Sequence[str], height: float) -> str:
+    """Return an SVG document of elements; ``told`` says in words what is seen."""
     name = f"chart-{zlib.crc32(told.encode()):08x}"
     colours = f"#{name} {{ color: #222 }} @media (prefers-color-scheme: dark) {{ #{name} {{ color: #ddd }} }}"
     head = (
