@@ -31,7 +31,7 @@ test-adapters: .venv-adapters/dev  ## the adapters against the real frameworks, 
 	.venv-adapters/bin/python -m pytest tests/compat
 
 test-torch: .venv-torch/dev  ## what needs PyTorch, which is large (TORCH=… says where pip finds it)
-	.venv-torch/bin/python -m pytest tests/torch
+	.venv-torch/bin/python -m pytest tests/needs_torch
 
 check: lint types test test-faces test-bench  ## most of what CI runs
 

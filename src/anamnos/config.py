@@ -28,8 +28,8 @@ class Settings:
     """What can be set. Each name is an argument, ``ANAMNOS_<NAME>`` in the environment, a key in ``anamnos.toml``.
 
     store            empty: the vault's own SQLite file; else the address of a server, ``postgresql://…``
-    index            ``auto``, ``exact``, ``spann``, ``lsh``, ``pgvector`` or ``milvus``; ``auto``: exact, and spann
-                     above the size from which that is faster
+    index            ``auto``, ``exact``, ``spann``, ``lsh``, ``sparsey``, ``pgvector`` or ``milvus``; ``auto``: exact,
+                     and spann above the size from which that is faster
     index_url        address of the engine of ``pgvector`` or ``milvus``; empty: the store's own server
     index_memory_mb  how much memory the lists of ``spann`` may take; what is over stays on the disk
     embedder         ``auto``, ``minilm``, ``minilm-int8``, ``hashing``, ``openai:<model>@<url>``, ``st:<folder>``;
@@ -47,6 +47,9 @@ class Settings:
     sensitivity      ``on``: label e-mail addresses, phone and card numbers, keys … as they are written; ``off``
     trust            ``capped``: what is not trusted does not get the first places; ``off``: trust plays no part
     working          ``on``: keep a working memory per scope as searches come; ``off``
+    novelty          what is done with a new text like one that its owner has: ``off``: nothing; ``link``: it is linked
+                     with that; ``reinforce``: and a note that only repeats another is not stored, but that one is used
+    tagging          ``auto``: give new memories the tags that are sure, learnt from tagged ones; ``off``
     recipe           how to recall; see ``anamnos.recipes``
     reranker         folder of a cross-encoder (``model.onnx``, ``tokenizer.json``) that reads the best hits once more
     key_file         file with the key of an encrypted vault: 32 bytes, raw, in hex or in base64
@@ -73,6 +76,8 @@ class Settings:
     sensitivity: str = "on"
     trust: str = "capped"
     working: str = "off"
+    novelty: str = "off"
+    tagging: str = "off"
     recipe: str = "zsum-v3"
     reranker: str = ""
     key_file: str = ""

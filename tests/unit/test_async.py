@@ -100,6 +100,8 @@ def life(tmp_path: Path) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
         ("list", (ANN,), {}),
         # refused
         ("share", ("$0", ANN), {"to": "user:nobody"}),
+        ("suggest_tags", ("the blue pot", ANN), {}),
+        ("route", ("the blue pot", ANN, {"all": ANN}), {}),
         ("migrate", ("$0", ANN), {"to": "activation"}),
         ("get", ("$0", ANN), {}),
         ("add", ("", ANN), {}),

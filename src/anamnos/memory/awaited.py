@@ -67,6 +67,8 @@ class AsyncMemory:
     ingest = _awaited(Memory.ingest)
     ingest_all = _awaited(Memory.ingest_all)
     update = _awaited(Memory.update)
+    suggest_tags = _awaited(Memory.suggest_tags)
+    route = _awaited(Memory.route)
     enrich = _awaited(Memory.enrich)
     resolve = _awaited(Memory.resolve)
     correct = _awaited(Memory.correct)

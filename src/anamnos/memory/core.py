@@ -62,12 +62,14 @@ from anamnos.types import Derived, Filter, Op, OpKind, Outcome, Receipt, Vector
 
 if TYPE_CHECKING:
     from anamnos.evolve.resolve.known import Known
+    from anamnos.system.novelty import Novelty
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) as long work goes on."""
 
 
 MAX_KNOWN = 64  # scopes whose facts are kept in mind by subject and relation
+MAX_NOVELTIES = 8  # owners whose memories new ones are compared with; 4 to 150 MB each
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Core:
     _guard: Guard
     _rule: Filter | None
     _known: dict[Scope, Known]
+    _novelties: dict[Scope, Novelty]
     _info: EmbedderInfo
     _index: VectorIndex
     _recaller: Recaller
@@ -172,8 +175,11 @@ class Core:
         self, new: Sequence[tuple[MemCube, bytes]], vectors: Vectors, tokens: Sequence[bytes]
     ) -> list[Op]:
         """Return the operations that write cubes with their keys, their vectors and the vectors of their words."""
+        compared = self._compared([cube for cube, _ in new], vectors)
         return [
-            Op(
+            Op(OpKind.TOUCH, target=cube.id, cube=cube)
+            if cube.id != before.id
+            else Op(
                 OpKind.ADD if cube.version == 1 else OpKind.UPDATE,
                 target=None if cube.version == 1 else cube.id,
                 cube=cube,
@@ -182,8 +188,27 @@ class Core:
                 ),
                 key=key,
             )
-            for (cube, key), vector, own in zip(new, vectors, tokens, strict=True)
+            for (before, key), cube, vector, own in zip(new, compared, vectors, tokens, strict=True)
         ]
+
+    def _compared(self, cubes: Sequence[MemCube], vectors: Vectors) -> Sequence[MemCube]:
+        """Return cubes as the setting ``novelty`` wants them: with what they are like, or what they only repeat."""
+        how = self.settings.novelty
+        if how == "off" or not cubes:
+            return cubes
+        from anamnos.system import novelty  # an embedder of its own, and random numbers
+
+        return novelty.compared(cubes, vectors, self._novelty_of, self.vault.store, self._clock(), how == "reinforce")
+
+    def _novelty_of(self, scope: Scope) -> Novelty:
+        from anamnos.system.novelty import Novelty, wall_of
+
+        wall = wall_of(scope)
+        if wall not in self._novelties:
+            if len(self._novelties) >= MAX_NOVELTIES:
+                self._novelties.clear()
+            self._novelties[wall] = Novelty(self.vault.store, self._info, wall)
+        return self._novelties[wall]
 
     def _write(
         self,
@@ -247,7 +272,7 @@ class Core:
 
     def _use(self, embedder: Embedder, index: VectorIndex | None = None) -> None:
         """Take an embedder, and with it the index, the recipe and all else that works with its vectors."""
-        self.embedder = embedder
+        self.embedder, self._novelties = embedder, {}
         self.mounts.close()  # they are searched with the embedder, too
         held = self.vault.store.embedder()
         self._info = held if held is not None and held.id == embedder.id else EmbedderInfo(embedder.id, embedder.dim)

@@ -20,6 +20,7 @@ from anamnos.memory.keeping import Keeping
 from anamnos.memory.living import Living
 from anamnos.memory.reading import Reading
 from anamnos.memory.states import States
+from anamnos.memory.tagging import Suggesting
 from anamnos.recall.search import Recaller
 from anamnos.recipes import RECIPES
 from anamnos.store.base import Store
@@ -38,7 +39,7 @@ from anamnos.system.scheduler import Jobs, users_of, verb_handlers
 from anamnos.system.vault import Vault, store_at
 
 
-class Memory(Evolving, Living, Governing, Reading, Keeping, States):
+class Memory(Suggesting, Evolving, Living, Governing, Reading, Keeping, States):
     """A vault, opened.
 
     vault     its folder; made if it is not there. None: ``ANAMNOS_VAULT``, else a folder of the user's data
@@ -157,11 +158,13 @@ class Memory(Evolving, Living, Governing, Reading, Keeping, States):
     def _check_settings(self) -> None:
         choices = {
             "recipe": tuple(RECIPES),
-            "index": ("auto", "exact", "spann", "lsh", "pgvector", "milvus"),
+            "index": ("auto", "exact", "spann", "lsh", "sparsey", "pgvector", "milvus"),
             "extract": ("off", "rules", "llm"),
             "analyser": ("rules", "llm"),
             "background": ("off", "on", "worker"),
             "working": ("off", "on"),
+            "novelty": ("off", "link", "reinforce"),
+            "tagging": ("off", "auto"),
             "trust": ("capped", "off"),
         }
         for name, known in choices.items():

@@ -21,6 +21,7 @@ from anamnos.index.exact import ExactIndex
 from anamnos.index.exact_resident import ResidentIndex
 from anamnos.index.lsh import LshIndex
 from anamnos.index.spann.index import LEAST, WORTH_IT, SpannIndex
+from anamnos.index.sparsey import SparseyIndex
 from anamnos.store import keys
 from anamnos.store.base import MIGRATING, MOVED_TO, EmbedderInfo, Store, refuse_moved
 from anamnos.store.blobs import BlobStore
@@ -29,6 +30,8 @@ from anamnos.store.keys import UserKey
 from anamnos.store.sqlite import SqliteStore
 from anamnos.store.sqlite_file import drop_leftovers, is_key_of, is_plain
 from anamnos.system.backup import BackupReport, increment, whole
+
+_BUCKETS: dict[str, type[LshIndex] | type[SparseyIndex]] = {"lsh": LshIndex, "sparsey": SparseyIndex}
 
 
 def store_at(address: str, *, busy_timeout_s: float = 60.0) -> Store | None:
@@ -185,13 +188,13 @@ class Vault:
         engine's packages are not installed.
         """
         if self.data_key is not None:
-            if kind not in ("auto", "exact", "lsh"):
+            if kind not in ("auto", "exact", "lsh", "sparsey"):
                 raise ConfigError(
                     f"The index {kind} would keep vectors outside of what is encrypted.",
                     hint="Leave the setting index at auto for an encrypted vault.",
                 )
             resident = ResidentIndex(self.store, info)
-            return LshIndex(resident) if kind == "lsh" else resident
+            return _BUCKETS[kind](resident) if kind in _BUCKETS else resident
         if kind == "pgvector":
             from anamnos.index.pgvector import PgVectorIndex
 
@@ -203,8 +206,8 @@ class Vault:
         folder = self._index_folder(info)
         if kind == "exact":
             return ExactIndex(folder, self.store, info)
-        if kind == "lsh":
-            return LshIndex(ExactIndex(folder, self.store, info))
+        if kind in _BUCKETS:
+            return _BUCKETS[kind](ExactIndex(folder, self.store, info))
         worth_it = WORTH_IT if kind == "auto" else LEAST
         return SpannIndex(folder, self.store, info, memory_mb=memory_mb, worth_it=worth_it)
 

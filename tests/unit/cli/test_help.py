@@ -65,6 +65,7 @@ def test_every_command_is_in_one_section() -> None:
     assert set(COMMANDS) == {
         *wanted.split(),
         "bundle",
+        "tags",
         "restore",
         "mount",
         "quota",

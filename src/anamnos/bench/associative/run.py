@@ -33,8 +33,9 @@ def run_associative(names: Sequence[str], setting: Setting, *, plots: Path | Non
         around, start = surroundings(), time.perf_counter()
         _forget_peak()
         experiment: Experiment = import_module(f"anamnos.bench.associative.{name}").run(setting)
-        for chart, svg in experiment.charts.items() if plots else ():
-            write_chart(plots / chart_file(chart), svg)
+        if plots is not None:
+            for chart, svg in experiment.charts.items():
+                write_chart(plots / chart_file(chart), svg)
         around["versions"] |= installed(_PACKAGES)
         found.append(
             {
