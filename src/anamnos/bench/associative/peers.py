@@ -100,9 +100,9 @@ def _row(task: str, peer: str, ours: Callable[[], Any], theirs: Callable[[], Any
 
 def _attention(seed: int, quick: bool) -> list[dict[str, Any]]:
     """Retrieve 20 noisy cues, one by one, from 10,000 unit vectors of 64 dimensions."""
+    import torch
     from torchhd import memory as peer
 
-    import torch
     from anamnos.bench.associative.hopfield import memory_of, unit_vectors
 
     torch.set_num_threads(1)
@@ -126,9 +126,8 @@ def _attention(seed: int, quick: bool) -> list[dict[str, Any]]:
 
 def _distributed(seed: int, quick: bool) -> list[dict[str, Any]]:
     """Write 50 words of 256 bits, and read each from a cue with a fifth of wrong bits, in at most 20 steps."""
-    from torchhd import memory as peer
-
     import torch
+    from torchhd import memory as peer
 
     torch.set_num_threads(1)
     torch.manual_seed(seed)

@@ -61,6 +61,7 @@ def forgetting(
     directions  per task, of the input and of the hidden layer, if it is guarded
     """
     import torch
+
     from anamnos.associative.orthogonal import OrthogonalGuard
 
     rng = np.random.default_rng(seed)
