@@ -50,6 +50,7 @@ class Settings:
     novelty          what is done with a new text like one that its owner has: ``off``: nothing; ``link``: it is linked
                      with that; ``reinforce``: and a note that only repeats another is not stored, but that one is used
     tagging          ``auto``: give new memories the tags that are sure, learnt from tagged ones; ``off``
+    codec            how saved states are packed: ``none``, ``zlib``, ``xz``, ``pc``, ever smaller and slower
     recipe           how to recall; see ``anamnos.recipes``
     reranker         folder of a cross-encoder (``model.onnx``, ``tokenizer.json``) that reads the best hits once more
     key_file         file with the key of an encrypted vault: 32 bytes, raw, in hex or in base64
@@ -78,6 +79,7 @@ class Settings:
     working: str = "off"
     novelty: str = "off"
     tagging: str = "off"
+    codec: str = "none"
     recipe: str = "zsum-v3"
     reranker: str = ""
     key_file: str = ""

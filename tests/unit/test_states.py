@@ -9,7 +9,7 @@ import pytest
 from anamnos import Memory, Scope, Substrate
 from anamnos.associative import create
 from anamnos.associative.base import digest
-from anamnos.errors import InvalidInput, NotFound
+from anamnos.errors import ConfigError, InvalidInput, NotFound
 from anamnos.testing.fakes import FakeEmbedder
 
 ANN = Scope(user="ann")
@@ -77,6 +77,21 @@ def test_a_state_of_anothers_memories_is_refused(memory: Memory) -> None:
     with pytest.raises(NotFound):
         memory.save_state("axes", hopfield(ids), ANN)
     assert list(memory.vault.blobs.names()) == []
+
+
+@pytest.mark.parametrize("codec", ["none", "zlib", "xz", "pc"])
+def test_a_state_is_kept_packed_as_the_setting_says(tmp_path: Path, codec: str) -> None:
+    state = hopfield()
+    with Memory(tmp_path / "vault", embedder=FakeEmbedder(), codec=codec) as memory:
+        memory.save_state("axes", state, ANN)
+        assert memory.save_state("axes", state, ANN).outcomes == ("unchanged",)
+    with Memory(tmp_path / "vault", embedder=FakeEmbedder()) as memory:  # whatever the setting is now
+        assert digest(memory.load_state("axes", ANN).state_dict()) == digest(state.state_dict())
+
+
+def test_an_unknown_codec_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="codec"):
+        Memory(tmp_path / "vault", embedder=FakeEmbedder(), codec="magic")
 
 
 def test_a_bad_name_changes_nothing(memory: Memory) -> None:

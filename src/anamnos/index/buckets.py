@@ -117,9 +117,9 @@ class BucketIndex(ABC):
 
     def search(self, query: Vector, top_k: int, rows: Rows) -> tuple[Rows, NDArray[np.float32]]:
         few = len(rows) <= max(self.scans, _LEAST * top_k) or not self._applied
-        return self.exact.search(query, top_k, rows if few else self._candidates(query, top_k, rows))
+        return self.exact.search(query, top_k, rows if few else self.candidates(query, top_k, rows))
 
-    def _candidates(self, query: Vector, top_k: int, rows: Rows) -> Rows:
+    def candidates(self, query: Vector, top_k: int, rows: Rows) -> Rows:
         """Return those of ``rows`` that most often share a bucket with the query: at least as many as are to be
         compared, and all of the last ones that do so equally often."""
         near = self._nearest(np.asarray(query, dtype=np.float32)[None], self._probes)[0]

@@ -27,6 +27,7 @@ from anamnos.store.base import Store
 from anamnos.store.keys import FILE_NAME as KEY_FILE
 from anamnos.store.keys import user_key
 from anamnos.system.bundles import Bundles, is_installed
+from anamnos.system.codec import CODECS
 from anamnos.system.governance.access import Principal
 from anamnos.system.governance.audit import Audit
 from anamnos.system.governance.guard import Guard
@@ -165,6 +166,7 @@ class Memory(Suggesting, Evolving, Living, Governing, Reading, Keeping, States):
             "working": ("off", "on"),
             "novelty": ("off", "link", "reinforce"),
             "tagging": ("off", "auto"),
+            "codec": CODECS,
             "trust": ("capped", "off"),
         }
         for name, known in choices.items():

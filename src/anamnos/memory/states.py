@@ -13,6 +13,7 @@ from anamnos.cube import Annotations, BlobRef, CubeId, MemCube, Provenance, Role
 from anamnos.errors import InvalidInput, NotFound
 from anamnos.memory.checks import check_scope
 from anamnos.memory.core import Core
+from anamnos.system.codec import is_packed, pack, unpack
 from anamnos.types import Op, OpKind, Receipt
 
 _OPERATOR = "save_state/1"
@@ -37,14 +38,16 @@ class States(Core):
         key = _key(check_name("name", name), scope)
         notes = {"state": {"name": name, **state.spec.to_dict(), "load": state.load().to_dict()}}
         blobs, before = self.vault.blobs, self.vault.store.blob_names()
-        ref = blobs.put(payload, MEDIA_TYPE)
+        how: Any = self.settings.codec
+        kept = payload if how == "none" else pack(payload, how)
+        ref = blobs.put(kept, MEDIA_TYPE)
         try:
             receipt = self._write([self._state_op(key, ref, scope, sources, notes)])
         except BaseException:
             if ref.sha256 not in before and ref.sha256 not in self.vault.store.blob_names():
                 blobs.delete(ref.sha256)
             raise
-        blobs.put(payload, MEDIA_TYPE)  # nobody knew of it until now, so somebody may have cleared it away
+        blobs.put(kept, MEDIA_TYPE)  # nobody knew of it until now, so somebody may have cleared it away
         return receipt
 
     def load_state(self, name: str, scope: Scope, *, version: int | None = None) -> AssociativeMemory:
@@ -56,7 +59,8 @@ class States(Core):
         content = self._get(found, scope, version=version).content
         if isinstance(content, str):
             raise InvalidInput(f"{name} is a text, no state.")
-        return from_payload(self.vault.blobs.get(content))
+        kept = self.vault.blobs.get(content)
+        return from_payload(unpack(kept) if is_packed(kept) else kept)
 
     def _state_op(
         self, key: bytes, ref: BlobRef, scope: Scope, sources: tuple[CubeId, ...], notes: dict[str, Any]

@@ -69,7 +69,7 @@ def test_the_nearest_of_many_are_found_and_few_are_compared(store: Store) -> Non
     rows = np.arange(1, 3_001)
     found = 0
     for query in queries:
-        assert len(index._candidates(query, 5, rows)) < 1_000
+        assert len(index.candidates(query, 5, rows)) < 1_000
         true = index.exact.search(query, 5, rows)[0]
         found += len(set(index.search(query, 5, rows)[0].tolist()) & set(true.tolist()))
     assert found >= 0.9 * 5 * len(queries)

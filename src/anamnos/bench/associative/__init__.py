@@ -11,6 +11,7 @@ EXPERIMENTS: tuple[str, ...] = (
     "sparsey_sisc",
     "sparsey_sequences",
     "near_duplicates",
+    "coarse_quantiser",
     "sdr",
     "sdm",
     "ca3",
