@@ -43,6 +43,8 @@ VERBS = {
     "forget_person": "forget_person",
     "search": "search",
     "working": "working",
+    "suggest_tags": "suggest_tags",
+    "route": "route",
     "explain": "explain",
     "answer_context": "context",
     "ask": "ask",
@@ -167,6 +169,7 @@ def test_a_key_of_one_tenant_gets_nothing_of_another(two: Any, data: st.DataObje
         "days": 1,
         "questions": [],
         "adopt": False,
+        "among": {"theirs": {"tenant": "b", "user": "ann"}, "all": {"field": "trust", "op": "ge", "value": 0}},
     }
     takes = {} if route.body_field is None else route.body_field.field_info.annotation.model_fields
     kept = {name: value for name, value in body.items() if name in takes}

@@ -23,6 +23,7 @@ from starlette.testclient import TestClient
 from anamnos.server.auth import session_key
 
 KEY = session_key()
+EVERY = {"field": "trust", "op": "ge", "value": 0}
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,7 @@ def test_what_comes_back_is_as_described(client: TestClient) -> None:
     """The shapes that the library's values have are written down a second time: here the two meet."""
     said = client.get("/openapi.json").json()
     ids = added(client, "The key is under the pot. I live in Porto since 2019.", "Write to ann@example.org.")
+    client.patch(f"/v1/memories/{ids[0]}", json={"scope": ANN, "tags": ["home"]})
     client.post("/v1/enrich", json={"scope": ANN})
     client.put("/v1/rules/r", json={"filter": {"field": "role", "op": "eq", "value": "turn"}, "days": 1})
     client.put("/v1/principals/user:bob", json={})
@@ -106,6 +108,8 @@ def test_what_comes_back_is_as_described(client: TestClient) -> None:
         ("post", "/v1/explain", {"query": "When did Ann move, in May?"}),
         ("post", "/v1/context", {"question": "Where is the key?"}),
         ("post", "/v1/ask", {"question": "Where do I live?"}),
+        ("post", "/v1/tags/suggest", {"content": "Where is the key?"}),
+        ("post", "/v1/route", {"content": "Where is the key?", "among": {"ann": ANN, "all": EVERY}}),
         ("post", "/v1/consolidate", {}),
         ("post", "/v1/calibrate", {"questions": asked, "adopt": False}),
         ("post", "/v1/forget-person", {}),

@@ -75,7 +75,7 @@ def test_peers_of_another_environment_are_asked_there(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(peers, "find_spec", lambda name: None)
     monkeypatch.setattr(peers, "run_child", child)
-    found = peers.run(Setting(quick=True), environments=[tmp_path])
+    found = peers.run(Setting(quick=True, environments=(tmp_path,)))
     assert asked[0][0].startswith(str(tmp_path))
     assert asked[0][1:] == ["-m", "anamnos.bench.associative.peers"]
     assert set(found.figures["missing"]) == {"brian2"}
