@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -22,7 +23,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from anamnos.cube import CubeId, check_id, check_time, freeze_json, thaw_json
 from anamnos.errors import Corrupt, InvalidInput, LimitExceeded
@@ -32,6 +33,10 @@ Value = Any
 """What is attached to a key: anything that JSON holds."""
 OnFull = Literal["refuse", "evict", "grow"]
 ON_FULL: tuple[OnFull, ...] = ("refuse", "evict", "grow")
+MOST_NUMBERS = 1 << 30
+"""The largest array that a memory may need."""
+MOST_LENGTH = 1e15
+"""The longest vector: beyond it, products of float32 overflow."""
 WARN_AT = 0.8
 """Share of the capacity from which a memory warns."""
 
@@ -295,10 +300,11 @@ class Items:
     @classmethod
     def from_state(cls, state: Mapping[str, Array]) -> Items:
         """Return the items that ``state_dict`` gave. Raises: Corrupt if the arrays do not fit together."""
-        codes, times, notes = (need(state, f"items_{name}") for name in ("codes", "times", "notes"))
-        found = from_json_array(notes)
-        if not isinstance(found, list) or not len(codes) == len(times) == len(found):
+        codes, found = need(state, "items_codes"), from_json_array(need(state, "items_notes"))
+        pairs = isinstance(found, list) and all(isinstance(note, list) and len(note) == 2 for note in found)
+        if not pairs or not codes.ndim or len(codes) != len(found):
             raise Corrupt("The items of this state do not fit together.")
+        times = need(state, "items_times", (len(found),), np.float64)  # NaN where it is not known
         return cls(
             list(codes),
             [freeze_json("value", value) for value, _ in found],
@@ -368,6 +374,15 @@ def check_positive(name: str, value: object, *, zero: bool = False) -> None:
         raise InvalidInput(f"{name} must be a number {'of at least' if zero else 'above'} 0, got {value!r}.")
 
 
+def check_room(*sides: int) -> None:
+    """Raise InvalidInput if an array of so many sides' product is more than a memory may need."""
+    if math.prod(sides) > MOST_NUMBERS:
+        raise InvalidInput(
+            f"A memory of this spec needs an array of {' x '.join(f'{side:,}' for side in sides)} numbers.",
+            hint=f"Make it smaller: {MOST_NUMBERS:,} are allowed.",
+        )
+
+
 def check_bits(name: str, value: ArrayLike, length: int) -> NDArray[np.uint8]:
     """Return bits as (length,) uint8 of 0 and 1. Raises: InvalidInput for another shape, or other values."""
     bits = np.asarray(value)
@@ -388,10 +403,12 @@ def check_signs(name: str, value: ArrayLike, length: int) -> NDArray[np.int8]:
 
 
 def check_vector(name: str, value: ArrayLike, length: int) -> NDArray[np.float32]:
-    """Return a finite vector as (length,) float32. Raises: InvalidInput."""
+    """Return a finite vector as (length,) float32. Raises: InvalidInput, also beyond ``MOST_LENGTH``."""
     vector = np.asarray(value)
     if vector.shape != (length,) or vector.dtype.kind not in "buif" or not np.isfinite(vector).all():
         raise InvalidInput(f"{name} must be {length} finite numbers, got {vector.dtype} of shape {vector.shape}.")
+    if float(np.linalg.norm(vector.astype(np.float64))) > MOST_LENGTH:
+        raise InvalidInput(f"{name} is longer than {MOST_LENGTH:g}.", hint="Divide it by its norm.")
     return vector.astype(np.float32)
 
 
@@ -433,11 +450,38 @@ def check_state(spec: Spec, state: Mapping[str, Array]) -> None:
         )
 
 
-def need(state: Mapping[str, Array], name: str, shape: tuple[int, ...] | None = None) -> Array:
-    """Return an array of a state. Raises: Corrupt if it is missing or of another shape."""
-    if name not in state or (shape is not None and state[name].shape != shape):
-        raise Corrupt(f"The state of the memory has no array {name!r}" + (f" of shape {shape}." if shape else "."))
-    return np.asarray(state[name])
+def need(
+    state: Mapping[str, Array],
+    name: str,
+    shape: tuple[int, ...] | None = None,
+    dtype: DTypeLike | None = None,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+) -> Array:
+    """Return an array of a state.
+
+    dtype        that it must have, in any byte order; None: any of numbers
+    least, most  bounds of what is in it; with one of them, or both, NaN and infinite numbers are out of bounds
+    Raises: Corrupt if it is missing, of another shape or type, or out of bounds.
+    """
+    found = np.asarray(state[name]) if name in state else np.empty(0, dtype=np.object_)
+    found = found.astype(found.dtype.newbyteorder("="), copy=False)
+    other = found.dtype != (dtype or found.dtype) or found.shape != (found.shape if shape is None else shape)
+    if other or found.dtype.kind not in "biuf":
+        wanted = "numbers" if dtype is None else str(np.dtype(dtype))
+        raise Corrupt(f"The state has no array {name!r} of {wanted}" + (f" of shape {shape}." if shape else "."))
+    if least is not None or most is not None:
+        check_bounds(name, found, least, most)
+    return found
+
+
+def check_bounds(name: str, array: Array, least: float | None = None, most: float | None = None) -> None:
+    """Raise Corrupt unless all numbers in an array are finite and from ``least`` to ``most``."""
+    low, high = (array.min(), array.max()) if array.size else (0, 0)
+    finite = np.isfinite(low) and np.isfinite(high)  # NaN comes through both
+    if array.size and not (finite and (least is None or low >= least) and (most is None or high <= most)):
+        raise Corrupt(f"The array {name!r} of the state has numbers from {low} to {high}, which cannot be.")
 
 
 def json_array(value: Any) -> Array:
@@ -448,9 +492,22 @@ def json_array(value: Any) -> Array:
 def from_json_array(array: Array) -> Any:
     """Return what ``json_array`` was given. Raises: Corrupt."""
     try:
-        return json.loads(np.asarray(array, dtype=np.uint8).tobytes().decode())
-    except ValueError as exc:
+        if array.dtype != np.uint8:
+            raise ValueError(f"{array.dtype} are no bytes")
+        return json.loads(array.tobytes())
+    except (ValueError, RecursionError) as exc:
         raise Corrupt("The state of the memory holds notes that are no JSON.") from exc
+
+
+def stored_names(state: Mapping[str, Array], name: str) -> list[str]:
+    """Return labels that are kept as texts of JSON, each once. Raises: Corrupt."""
+    found = from_json_array(need(state, name))
+    try:
+        if not isinstance(found, list) or len({json.dumps(json.loads(text)) for text in found}) != len(found):
+            raise ValueError("not distinct")
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise Corrupt(f"The array {name!r} of the state does not hold labels.") from exc
+    return found
 
 
 def digest(state: Mapping[str, Array]) -> str:

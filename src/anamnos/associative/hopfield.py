@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anamnos.associative.base import (
+    MOST_LENGTH,
     Array,
     Consolidated,
     Forgotten,
@@ -27,6 +28,7 @@ from anamnos.associative.base import (
     Value,
     WriteReport,
     admit,
+    check_bounds,
     check_mask,
     check_positive,
     check_reading,
@@ -172,6 +174,7 @@ class HopfieldSlots:
         if any(code.shape != (spec.dim,) or code.dtype != np.float32 for code in codes):
             raise Corrupt(f"The slots of this state are not of {spec.dim} numbers.")
         memory._remove([])
+        check_bounds("items_codes", memory._slots, -MOST_LENGTH, MOST_LENGTH)
         return memory
 
     def _attention(self, state: NDArray[np.float32]) -> NDArray[np.float32]:

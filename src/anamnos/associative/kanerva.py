@@ -36,6 +36,7 @@ from anamnos.associative.base import (
     check_mask,
     check_positive,
     check_reading,
+    check_room,
     check_state,
     check_whole,
     checked_item,
@@ -71,6 +72,7 @@ class KanervaSpec(Spec):
         Spec.__post_init__(self)
         check_whole("length", self.length, least=8, most=4_096)
         check_whole("locations", self.locations)
+        check_room(self.locations, self.length)
         check_choice("counters", str(self.counters), ("8", "16"))
         for name in ("fraction", "noise"):
             check_positive(name, getattr(self, name))
@@ -194,7 +196,8 @@ class KanervaMemory:
         words = -(-spec.length // 64)
         if any(code.shape != (words,) or code.dtype != np.uint64 for code in memory._items.codes):
             raise Corrupt(f"The codes of this state are not words of {spec.length} bits.")
-        memory._strengths = [int(n) for n in need(state, "strengths", (len(memory._items),))]
+        strengths = need(state, "strengths", (len(memory._items),), np.int64, least=1, most=2**53)
+        memory._strengths = strengths.tolist()
         memory._count_all()
         return memory
 

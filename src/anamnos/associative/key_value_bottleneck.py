@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anamnos.associative.base import (
+    MOST_LENGTH,
     Array,
     Consolidated,
     Forgotten,
@@ -31,14 +32,15 @@ from anamnos.associative.base import (
     check_mask,
     check_positive,
     check_reading,
+    check_room,
     check_state,
     check_vector,
     check_whole,
     checked_item,
-    from_json_array,
     json_array,
     need,
     spec_array,
+    stored_names,
 )
 from anamnos.cube import thaw_json
 from anamnos.errors import Conflict, Corrupt, InvalidInput
@@ -76,6 +78,7 @@ class KeyValueSpec(Spec):
         for name in ("dim", "heads", "width", "slots"):
             check_whole(name, getattr(self, name))
         check_whole("keys", self.keys, least=2, most=_MOST_KEYS)
+        check_room(self.heads, max(self.dim, self.keys), self.width)
         check_positive("rate", self.rate)
         check_positive("decay", self.decay)
         if self.decay >= 1:
@@ -197,13 +200,15 @@ class KeyValueBottleneck:
         check_state(spec, state)
         memory, rows = cls(spec), (spec.heads, spec.keys)
         memory._items = items = Items.from_state(state)
-        memory._strengths = need(state, "strengths", (len(items),)).tolist()
-        memory._keys = need(state, "keys", (*rows, spec.width)).astype(np.float32)
-        memory._names = list(from_json_array(need(state, "labels")))
-        memory._values = np.array(need(state, "values", (*rows, len(memory._names))), dtype=np.float32)
-        memory._usage = np.array(need(state, "usage", rows), dtype=np.int64)
-        if any(code.shape != (spec.heads,) or code.dtype != np.uint16 for code in items.codes):
-            raise Corrupt(f"The codes of this state are not of {spec.heads} keys.")
+        memory._strengths = need(state, "strengths", (len(items),), np.float64, least=0).tolist()
+        memory._keys = need(state, "keys", (*rows, spec.width), np.float32, least=-MOST_LENGTH, most=MOST_LENGTH).copy()
+        memory._names = names = stored_names(state, "labels")
+        memory._values = need(state, "values", (*rows, len(names)), np.float32, least=-MOST_LENGTH, most=MOST_LENGTH).copy()
+        memory._usage = need(state, "usage", rows, np.int64, least=0).copy()
+        if any(c.shape != (spec.heads,) or c.dtype != np.uint16 or c.max() >= spec.keys for c in items.codes):
+            raise Corrupt(f"The codes of this state are not of {spec.heads} of {spec.keys} keys.")
+        if {_name_of(value) for value in items.values} != set(names):
+            raise Corrupt("The labels of this state are not those of its items.")
         return memory
 
     # --- keys, and a classifier on them

@@ -263,7 +263,9 @@ class SdrFilter:
         memory = cls(spec)
         memory._items = Items.from_state(state)
         good = all(
-            code.shape == (spec.active,) and code[0] >= 0 and code[-1] < spec.length and (np.diff(code) > 0).all()
+            code.shape == (spec.active,)
+            and code.dtype == np.int32
+            and code[0] >= 0 and code[-1] < spec.length and (np.diff(code) > 0).all()
             for code in memory._items.codes
         )
         if not good:

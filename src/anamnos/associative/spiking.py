@@ -36,6 +36,7 @@ from anamnos.associative.base import (
     check_mask,
     check_positive,
     check_reading,
+    check_room,
     check_state,
     check_whole,
     checked_item,
@@ -82,6 +83,7 @@ class CA3Spec(Spec):
     def __post_init__(self) -> None:
         Spec.__post_init__(self)
         check_whole("cells", self.cells, least=3)
+        check_room(self.cells, self.cells)
         check_whole("active", self.active, least=2, most=self.cells - 1)
         check_positive("ratio", self.ratio)
         for name in ("leak", "depression"):
@@ -265,7 +267,9 @@ class CA3Memory:
         check_state(spec, state)
         memory = cls(spec)
         memory._items = Items.from_state(state)
-        memory.network.weights = need(state, "weights", (spec.cells, spec.cells)).astype(np.float32)
+        if any(code.shape != (spec.cells,) or code.dtype != np.uint8 or code.max() > 1 for code in memory._items.codes):
+            raise Corrupt(f"The codes of this state are not {spec.cells} bits each.")
+        memory.network.weights = need(state, "weights", (spec.cells,) * 2, np.float32, least=0, most=1).copy()
         return memory
 
     def _cells(self, name: str, bits: ArrayLike, *, least: int = 1) -> Cells:

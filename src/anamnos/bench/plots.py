@@ -20,6 +20,7 @@ Point = tuple[float, float]
 _WIDTH, _HEIGHT = 720.0, 400.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60.0, 190.0, 44.0, 52.0
 _LABEL_STEP = 15.0
+_TICK_STEP = 34.0
 _NAMES, _TOTALS, _BAR = 170, 70, 18.0  # of bars: room for names and totals, thickness
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8800ff", "#773311")
 """Told apart by colour-blind eyes, and from light and dark pages."""
@@ -174,9 +175,11 @@ def _grid(levels: Sequence[float], xs: Sequence[float], across: Any, down: Any) 
             ' stroke-opacity="0.15"/>'
         )
         lines.append(f'<text x="{_LEFT - 8}" y="{down(y) + 4:.1f}" text-anchor="end">{y:.3g}</text>')
-    step = max(1, math.ceil(len(xs) / 10))
-    for x in xs[::step]:
-        lines.append(f'<text x="{across(x):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{x:g}</text>')
+    last = -math.inf
+    for x in xs[:: max(1, math.ceil(len(xs) / 10))]:
+        if across(x) - last >= _TICK_STEP:
+            last = across(x)
+            lines.append(f'<text x="{last:.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{x:g}</text>')
     return lines
 
 

@@ -14,6 +14,11 @@ list           ``{"memories": [MemCube.to_dict()], "next_after"}``; ``next_after
 get            ``MemCube.to_dict()``
 history        ``{"versions": [MemCube.to_dict()]}``, oldest first
 stats          ``Memory.stats()``
+tags suggest   ``{"suggestions": [{"tag", "score", "because": [id]}]}``
+states list    ``{"states": [{"name", "system", "id", "scope", "version", "load": Load.to_dict(), "size_bytes",
+               "updated_at"}]}``
+states show    ``{<the same>, "spec": Spec.to_dict(), "made_from": [id], "history": [<the same>]}``
+states export  ``{"file", "bytes"}``; import and delete ``Receipt.to_dict()``
 export         ``{"file", "versions"}``
 backup         ``{"folder", "memories"}``
 encrypt        ``{"vault", "encrypted", "key"}``, decrypt and rotate-key too; ``key`` is file, passphrase or null

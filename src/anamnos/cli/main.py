@@ -40,6 +40,7 @@ SECTIONS = {
         "export": Lazy("anamnos.cli.exchange:export", "Write memories with all their versions to a file."),
         "import": Lazy("anamnos.cli.exchange:import_", "Read a file that export wrote."),
         "bundle": Lazy("anamnos.cli.bundle:bundle", "Make, sign, share and install bundles of memories."),
+        "states": Lazy("anamnos.cli.states:states", "Associative memories that are kept in the vault."),
         "mount": Lazy("anamnos.cli.mounts:mount", "Let the memories of other vaults join searches."),
         "quota": Lazy("anamnos.cli.mounts:quota", "Show or set how much a user may hold."),
         "backup": Lazy("anamnos.cli.exchange:backup", "Copy the vault to a folder."),

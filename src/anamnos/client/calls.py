@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote
 
 from anamnos.client import reading
 from anamnos.client.reading import FoundAnswer, FoundContext, Json
 from anamnos.cube import MemCube, Role, Scope, to_iso
 from anamnos.types import Filter, Hits, Receipt, filter_to_dict
+
+if TYPE_CHECKING:
+    from anamnos.system.tagging import Suggestion
 
 R = TypeVar("R")
 Message = Mapping[str, Any]
@@ -188,6 +191,22 @@ def ask(
     """Return the answer to ``question`` with what it rests on, or that it is not in memory; see ``Memory.ask``."""
     body = {"question": question, "token_budget": token_budget, "top_k": top_k, **_given(filter=filter, as_of=as_of)}
     return Call("POST", "/v1/ask", reading.answer, body=_about(scope, body | _given(asked_at=asked_at)))
+
+
+def suggest_tags(content: str, scope: Scope, *, k: int = 5) -> Call[list[Suggestion]]:
+    """Return up to ``k`` tags that fit a text, best first; see ``Memory.suggest_tags``."""
+    return Call("POST", "/v1/tags/suggest", reading.suggestions, body=_about(scope, {"content": content, "k": k}))
+
+
+def route(content: str, scope: Scope, among: Mapping[str, Filter | Scope], *, k: int = 5) -> Call[list[Suggestion]]:
+    """Return up to ``k`` labels of ``among`` that fit a text, best first; see ``Memory.route``.
+
+    among  label -> a filter, or a scope that ``scope`` covers; 100 of them at most
+    """
+    places = {label: _whose(place) if isinstance(place, Scope) else _json(place) for label, place in among.items()}
+    return Call(
+        "POST", "/v1/route", reading.suggestions, body=_about(scope, {"content": content, "among": places, "k": k})
+    )
 
 
 def get(cube_id: str, scope: Scope, *, version: int | None = None, as_of: datetime | None = None) -> Call[MemCube]:

@@ -6,11 +6,14 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anamnos.cube import CubeId, MemCube
 from anamnos.errors import AnamnosError, Conflict, Corrupt
 from anamnos.types import ChannelScore, Hit, Hits, Receipt
+
+if TYPE_CHECKING:
+    from anamnos.system.tagging import Suggestion
 
 Json = dict[str, Any]
 _OTHER_VERSION = 412  # what If-Match names
@@ -83,6 +86,13 @@ def answer(data: Json) -> FoundAnswer:
     """Return an answer."""
     told = {name: data[name] for name in ("kind", "confidence", "not_in_memory")}
     return FoundAnswer(data["answer"], **told, citations=_numbered(data["cited"]), context=context(data))
+
+
+def suggestions(data: Json) -> list[Suggestion]:
+    """Return suggested tags or places."""
+    from anamnos.system.tagging import Suggestion  # with what learns them
+
+    return [Suggestion(each["tag"], each["score"], tuple(map(CubeId, each["because"]))) for each in data["items"]]
 
 
 def problems(data: Json) -> list[str]:

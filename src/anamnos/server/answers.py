@@ -247,6 +247,22 @@ class AnswerOut(TypedDict):
 
 
 @with_config(_EXACT)
+class SuggestionOut(TypedDict):
+    """A tag or place for a text, and the memories because of which, the nearest first."""
+
+    tag: str
+    score: Part
+    because: list[Id]
+
+
+@with_config(_EXACT)
+class SuggestionsOut(TypedDict):
+    """Tags or places for a text, best first."""
+
+    items: list[SuggestionOut]
+
+
+@with_config(_EXACT)
 class EmbedderOut(TypedDict):
     """What makes vectors of texts."""
 

@@ -12,9 +12,11 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     GetPydanticSchema,
     PlainValidator,
+    Tag,
     WithJsonSchema,
 )
 
@@ -35,11 +37,13 @@ from anamnos.evolve.forget import DECAYS, DEFAULT_DECAY
 from anamnos.evolve.sleep import STEPS
 from anamnos.ingest.readers import READERS
 from anamnos.memory.searching import MAX_QUERY_CHARS, MAX_TOP_K
+from anamnos.memory.tagging import MAX_SUGGESTIONS
 from anamnos.system.governance.access import DEFAULT_RIGHTS, RIGHTS, check_principal
 from anamnos.types import And, Filter, filter_from_dict, where
 
 FILTER_MARK = "x-filter"  # stands in schemas for FILTER_SCHEMA, which refers to itself
 MAX_ITEMS = 10_000  # of a list of ids, of messages
+MAX_PLACES = 100  # of one text: each of them is read
 NAME_PATTERN = r"^[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$"
 """At least one character that is seen, and none that controls a terminal."""
 ID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
@@ -278,6 +282,39 @@ class Ask(Context):
     """A question to be answered."""
 
     asked_at: Time | None = None
+
+
+class SuggestTags(Scoped):
+    """A text that tags are wanted for."""
+
+    content: Text
+    k: Annotated[int, Field(ge=1, le=MAX_SUGGESTIONS), WHOLE] = 5
+
+
+def _kind_of_place(value: Any) -> str:
+    return "scope" if isinstance(value, dict) and not value.keys() & {"field", "and", "or", "not"} else "filter"
+
+
+Place = Annotated[Annotated[Tree, Tag("filter")] | Annotated[ScopeIn, Tag("scope")], Discriminator(_kind_of_place)]
+
+
+class RouteText(Scoped):
+    """A text, and the places that it may belong to: a label for each, and its filter, or its scope within ``scope``."""
+
+    content: Text
+    among: Annotated[
+        dict[Name, Place],
+        Field(
+            max_length=MAX_PLACES,
+            examples=[{"work": {"user": "ann", "agent": "w"}}],
+            json_schema_extra={"additionalProperties": False},  # beside those whose labels are names
+        ),
+    ]
+    k: Annotated[int, Field(ge=1, le=MAX_SUGGESTIONS), WHOLE] = 5
+
+    def places(self) -> dict[str, Filter | Scope]:
+        """Return the filter or scope of each label. Raises: InvalidInput for a scope of nobody."""
+        return {label: each.scope() if isinstance(each, ScopeIn) else each for label, each in self.among.items()}
 
 
 class Update(Scoped):

@@ -66,6 +66,7 @@ def test_every_command_is_in_one_section() -> None:
         *wanted.split(),
         "bundle",
         "tags",
+        "states",
         "restore",
         "mount",
         "quota",

@@ -25,15 +25,16 @@ from anamnos.associative.base import (
     Value,
     WriteReport,
     admit,
+    check_bounds,
     check_mask,
     check_reading,
     check_state,
     check_vector,
     checked_item,
-    from_json_array,
     json_array,
     need,
     spec_array,
+    stored_names,
 )
 from anamnos.associative.feature_memory import dual, knn, prototype
 from anamnos.associative.feature_memory.held import Floats, Folded, Held, cosines_to, label_name
@@ -187,17 +188,19 @@ class FeatureMemory:
         check_state(spec, state)
         memory = cls(spec)
         memory._items = items = Items.from_state(state)
-        memory._strengths, memory._entropies = need(state, "strengths").tolist(), need(state, "entropies").tolist()
-        texts, folded = from_json_array(need(state, "texts_labels")), from_json_array(need(state, "folded_labels"))
-        memory._texts = dict(zip(texts, need(state, "texts", (len(texts), spec.dim)), strict=True))
-        sums = need(state, "folded", (len(folded), spec.dim + 2))
+        memory._strengths = need(state, "strengths", (len(items),), np.float64, least=0).tolist()
+        memory._entropies = need(state, "entropies", (len(items),), np.float64).tolist()  # NaN: the label was given
+        texts, folded = (stored_names(state, f"{name}_labels") for name in ("texts", "folded"))
+        rows = need(state, "texts", (len(texts), spec.dim), np.float32, least=-MOST_LENGTH, most=MOST_LENGTH)
+        memory._texts = dict(zip(texts, rows, strict=True))
+        sums = need(state, "folded", (len(folded), spec.dim + 2), np.float64, least=-1e40, most=1e40)
+        check_bounds("folded", sums[:, :2], least=0)
         memory._folded = {n: Folded(r[0].item(), r[2:], r[1].item()) for n, r in zip(folded, sums, strict=True)}
-        if not len(items) == len(memory._strengths) == len(memory._entropies):
-            raise Corrupt("The slots of this state do not fit together.")
         if any(code.shape != (spec.dim,) or code.dtype != np.float32 for code in items.codes):
             raise Corrupt(f"The slots of this state are not of {spec.dim} numbers.")
         memory._names = [label_name(value) for value in items.values]
         memory._room = np.array(items.codes, dtype=np.float32).reshape(-1, spec.dim)
+        check_bounds("items_codes", memory._room, -MOST_LENGTH, MOST_LENGTH)
         return memory
 
     # --- a classifier

@@ -169,9 +169,12 @@ class HebbianMemory(ABC):
     def from_state(cls, spec: Any, state: Mapping[str, Array]) -> Self:
         check_state(spec, state)
         memory = cls(spec)
-        items, weights = Items.from_state(state), need(state, "weights")
-        if weights.shape != (len(items),) or any(c.shape != (spec.length,) or c.dtype != np.int8 for c in items.codes):
-            raise Corrupt(f"The patterns of this state are not of {spec.length} spins.")
+        items = Items.from_state(state)
+        weights = need(state, "weights", (len(items),), np.float64, least=0, most=MOST_LENGTH)
+        for code in items.codes:
+            if code.shape != (spec.length,) or code.dtype != np.int8 or not code.any():
+                raise Corrupt(f"The patterns of this state are not of {spec.length} spins.")
+            check_bounds("items_codes", code, -1, 1)
         memory._items, memory._weights = items, weights.tolist()
         memory._remove([])
         return memory

@@ -83,13 +83,15 @@ class BeliefSpec(Spec):
         check_whole("modules", self.modules)
         check_whole("units", self.units, least=2, most=256)
         check_whole("inputs", self.inputs)
-        check_whole("tables", self.tables)
+        check_whole("tables", self.tables, most=1 << 16)
         check_whole("together", self.together, most=min(self.modules, 7))
         check_whole("lists", self.lists, most=1 << 24)
         check_whole("room", self.room)
         check_whole("compared", self.compared)
         if self.lists & (self.lists - 1):
             raise InvalidInput(f"lists must be a power of 2, got {self.lists}.")
+        check_room(self.inputs, self.modules * self.units)
+        check_room(self.tables, min(self.lists, self.units**self.together), self.room)
 
     @property
     def capacity(self) -> int:

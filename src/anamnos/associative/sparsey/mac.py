@@ -100,6 +100,7 @@ class SparseySpec(Spec):
         check_whole("active", self.active, most=self.length)
         check_whole("modules", self.modules)
         check_whole("units", self.units, least=2)
+        check_room(self.length, self.modules * self.units)
         check_whole("permanence", self.permanence, least=0)
         check_whole("lasting", self.lasting, least=0)
         check_positive("convexity", self.convexity)
@@ -271,9 +272,9 @@ class SparseyMac:
         if packed.ndim != 3 or packed.shape[1:] != (spec.length, -(-units // 8)) or packed.dtype != np.uint8:
             raise Corrupt(f"The weights of this state are not of {spec.length} inputs and {units} units.")
         memory._weights = np.unpackbits(packed, axis=-1, count=units)
-        memory._writes = int(need(state, "writes", ()))
+        memory._writes = int(need(state, "writes", (), np.int64, least=0, most=_LASTING - 1))
         if spec.permanence:
-            memory._set_at = need(state, "set_at", memory._weights.shape).copy()
+            memory._set_at = need(state, "set_at", memory._weights.shape, np.int32, least=0).copy()
         memory._items = Items.from_state(state)
         length = _record(0, np.zeros(spec.modules, np.int64), np.zeros(spec.length, np.uint8)).shape
         if any(code.shape != length or code.dtype != np.uint8 for code in memory._items.codes):

@@ -183,17 +183,16 @@ class SequenceMemory:
         check_state(spec, state)
         memory = cls(spec)
         memory._items = Items.from_state(state)
-        lengths = need(state, "lengths", (len(memory._items),))
-        packed = need(state, "frames", (int(lengths.sum()), -(-spec.length // 8)))
-        winners = need(state, "winners", (len(packed), math.prod(spec.grid), spec.modules))
-        if winners.max(initial=-1) >= spec.units or packed.dtype != np.uint8:
-            raise Corrupt("The sequences of this state are not those of its spec.")
+        lengths = need(state, "lengths", (len(memory._items),), np.int64, least=1, most=1 << 32)
+        packed = need(state, "frames", (int(lengths.sum()), -(-spec.length // 8)), np.uint8)
+        shape = (len(packed), math.prod(spec.grid), spec.modules)
+        winners = need(state, "winners", shape, np.int16, least=-1, most=spec.units - 1)
         cuts = np.cumsum(lengths)[:-1]
         if len(lengths):
             memory._frames = np.split(np.unpackbits(packed, axis=1, count=spec.length), cuts)
             memory._winners = np.split(winners, cuts)
         for name, links in memory._links().items():
-            links.restore(need(state, name, links.bits.shape))
+            links.restore(need(state, name, links.bits.shape, np.uint8))
         return memory
 
     # --- sequences

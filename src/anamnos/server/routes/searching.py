@@ -1,13 +1,13 @@
-"""Search, and what stands on it: explanations, packed evidence, answers."""
+"""Search, and what stands on it: explanations, packed evidence, answers; tags and places for a text."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from anamnos.server.answers import AnswerOut, ContextOut, CubesOut, ExplanationOut, HitsOut
+from anamnos.server.answers import AnswerOut, ContextOut, CubesOut, ExplanationOut, HitsOut, SuggestionsOut
 from anamnos.server.dependencies import Asks, Scoped, Serves
-from anamnos.server.models import Ask, Context, Explain, Search
+from anamnos.server.models import Ask, Context, Explain, RouteText, Search, SuggestTags
 from anamnos.server.route import Route
 from anamnos.server.shapes import explanation
 
@@ -51,3 +51,19 @@ async def ask(body: Ask, who: Asks, served: Serves) -> JSONResponse:
 async def working(scope: Scoped, who: Asks, served: Serves) -> JSONResponse:
     """Return what the searches in exactly this scope have been about lately, with the setting `working`."""
     return served.cubes(await served.memory(who, scope).working(scope))
+
+
+@router.post("/tags/suggest", response_model=SuggestionsOut)
+async def suggest_tags(body: SuggestTags, who: Asks, served: Serves) -> JSONResponse:
+    """Suggest tags for a text, learnt from the tagged memories of the scope, and say because of which."""
+    scope = body.scope.scope()
+    found = await served.memory(who, scope).suggest_tags(scope=scope, **body.rest())
+    return JSONResponse({"items": [each.to_dict() for each in found]})
+
+
+@router.post("/route", response_model=SuggestionsOut)
+async def route(body: RouteText, who: Asks, served: Serves) -> JSONResponse:
+    """Say which of several places a text belongs to, by the memories that each stands for."""
+    scope = body.scope.scope()
+    found = await served.memory(who, scope).route(scope=scope, among=body.places(), **body.rest("among"))
+    return JSONResponse({"items": [each.to_dict() for each in found]})
