@@ -109,11 +109,12 @@ class HopfieldSlots:
         state = np.where(known, check_vector("cue", cue, self.spec.dim), np.float32(0))
         if not len(self._slots):
             return []
-        familiarity = self.familiarity(state) if mask is None else float(self._cosines(state, known).max())
+        scores = self._slots @ state
+        familiarity = float(self._cosines(state, scores, known).max())
         taken, converged = 0, False
         weights = np.zeros(len(self._slots), dtype=np.float32)
         while taken < (steps or _STEPS) and not converged:
-            weights = self._attention(state)
+            weights = self._attention(scores if taken == 0 else self._slots @ state)
             moved = weights @ self._slots
             if temperature > 0 and rng is not None:
                 moved += rng.normal(scale=temperature, size=moved.shape).astype(np.float32)
@@ -137,7 +138,7 @@ class HopfieldSlots:
         state = check_vector("cue", cue, self.spec.dim)
         if not len(self._slots):
             return 0.0
-        return float(np.clip(self._cosines(state, np.ones(self.spec.dim, dtype=np.bool_)).max(), 0, 1))
+        return float(np.clip(self._cosines(state, self._slots @ state).max(), 0, 1))
 
     def energy(self, state: ArrayLike) -> float:
         """Return E of a state, without its constant: lower where it is better known. Raises: InvalidInput."""
@@ -157,7 +158,7 @@ class HopfieldSlots:
         return Consolidated(len(self._items), 0, "slots need no consolidation")
 
     def load(self) -> Load:
-        """Return the load; the error is the share of weight that another slot takes from one at its own place."""
+        """Return the load. No error is told: it hangs on how near to each other the slots are."""
         count = len(self._items)
         capacity = math.inf if self.spec.on_full == "grow" else self.spec.slots
         return Load(count, capacity, min(count / self.spec.slots, 1.0))
@@ -177,17 +178,18 @@ class HopfieldSlots:
         check_bounds("items_codes", memory._slots, -MOST_LENGTH, MOST_LENGTH)
         return memory
 
-    def _attention(self, state: NDArray[np.float32]) -> NDArray[np.float32]:
-        scores = self.spec.beta * (self._slots @ state)
-        weights = np.exp(scores - scores.max())
+    def _attention(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return softmax(beta scores)."""
+        weights = np.exp(self.spec.beta * (scores - scores.max()))
         return np.asarray(weights / weights.sum(), dtype=np.float32)
 
-    def _cosines(self, state: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-        if known.all():
-            norms, scores = self._norms[: len(self._slots)], self._slots @ state
-        else:
-            part = self._slots[:, known]
-            norms, scores = np.linalg.norm(part, axis=1), part @ state[known]
+    def _cosines(
+        self, state: NDArray[np.float32], scores: NDArray[np.float32], known: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the cosines of a state, 0 where it is not known, with the slots there, from its products with them."""
+        norms = self._norms[: len(self._slots)]
+        if known is not None and not known.all():
+            norms = np.linalg.norm(self._slots[:, known], axis=1)
         return np.asarray(scores / np.maximum(norms * np.linalg.norm(state), 1e-12), dtype=np.float32)
 
     def _append(self, vector: NDArray[np.float32]) -> None:
