@@ -20,6 +20,9 @@ export type Hits = Schemas["HitsOut"];
 export type Receipt = Schemas["ReceiptOut"];
 export type Context = Schemas["ContextOut"];
 export type Answer = Schemas["AnswerOut"];
+export type Suggestion = Schemas["SuggestionOut"];
+/** Which memories a place stands for: a filter, or a scope within that of the request. */
+export type Place = Schemas["RouteText"]["among"][string];
 export type Problem = Schemas["Problem"];
 
 /** What may be said beside the scope and the main word of a request. */
@@ -94,6 +97,16 @@ export class Anamnos {
   /** Answer a question with citations, or say that it is not in memory. */
   async ask(question: string, scope: Scope, options: Options<"Ask", "question"> = {}): Promise<Answer> {
     return told(await this.http.POST("/v1/ask", { body: { ...options, question, scope } as Schemas["Ask"] }));
+  }
+
+  /** Suggest tags for a text, learnt from the tagged memories of a scope, best first; by default the best five. */
+  async suggestTags(content: string, scope: Scope, k = 5): Promise<Suggestion[]> {
+    return told(await this.http.POST("/v1/tags/suggest", { body: { content, scope, k } })).items;
+  }
+
+  /** Say which of several places a text belongs to, best first, by the memories that each label stands for. */
+  async route(content: string, scope: Scope, among: Record<string, Place>, k = 5): Promise<Suggestion[]> {
+    return told(await this.http.POST("/v1/route", { body: { content, scope, among, k } })).items;
   }
 
   /** Return a memory, its current version by default. */

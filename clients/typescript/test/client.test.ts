@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Anamnos, AnamnosError, type Cube } from "../src/index.js";
+import { Anamnos, AnamnosError, type Cube, type Place } from "../src/index.js";
 
 const url = process.env["ANAMNOS_URL"] ?? "http://127.0.0.1:8787";
 const key = process.env["ANAMNOS_KEY"];
@@ -33,6 +33,18 @@ test("messages and files, and all pages of a list", async () => {
   for await (const cube of memory.list(ann, 2)) found.push(cube);
   assert.equal(found.length, 5);
   assert.equal(new Set(found.map((cube) => cube.id)).size, 5);
+});
+
+test("tags and places for a text", async () => {
+  const eve = { user: `eve-${crypto.randomUUID()}` };
+  const trip = { ...eve, session: "trip" };
+  await memory.add("The roses need water.", eve, { tags: ["garden"] });
+  const id = (await memory.add("The ferry to Naxos leaves at noon.", trip, { tags: ["travel"] })).ids[0]!;
+  const cue = "Is the ferry to Naxos late?";
+  const [tag] = await memory.suggestTags(cue, eve, 1);
+  assert.deepEqual([tag?.tag, tag?.because], ["travel", [id]]);
+  const among: Record<string, Place> = { trip, garden: { field: "tag", op: "eq", value: "garden" } };
+  assert.deepEqual((await memory.route(cue, eve, among)).map((place) => place.tag), ["trip", "garden"]);
 });
 
 test("the same key is the same write", async () => {

@@ -14,7 +14,7 @@ list           ``{"memories": [MemCube.to_dict()], "next_after"}``; ``next_after
 get            ``MemCube.to_dict()``
 history        ``{"versions": [MemCube.to_dict()]}``, oldest first
 stats          ``Memory.stats()``
-tags suggest   ``{"suggestions": [{"tag", "score", "because": [id]}]}``
+tags suggest   ``{"suggestions": [{"tag", "score", "because": [id]}]}``; route too, with labels for tags
 states list    ``{"states": [{"name", "system", "id", "scope", "version", "load": Load.to_dict(), "size_bytes",
                "updated_at"}]}``
 states show    ``{<the same>, "spec": Spec.to_dict(), "made_from": [id], "history": [<the same>]}``

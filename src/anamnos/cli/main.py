@@ -27,6 +27,7 @@ SECTIONS = {
     "Change": {
         "update": Lazy("anamnos.cli.change:update", "Write the next version of a memory."),
         "tags": Lazy("anamnos.cli.tags:tags", "Suggest tags, learnt from those that memories have."),
+        "route": Lazy("anamnos.cli.route:route", "Say which of several places a text belongs to."),
         "resolve": Lazy("anamnos.cli.resolve:resolve", "Put new facts in order with known ones."),
         "correct": Lazy("anamnos.cli.resolve:correct", "Correct what is remembered, in words."),
         "merge": Lazy("anamnos.cli.resolve:merge", "Make one memory of several."),

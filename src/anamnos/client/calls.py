@@ -201,7 +201,7 @@ def suggest_tags(content: str, scope: Scope, *, k: int = 5) -> Call[list[Suggest
 def route(content: str, scope: Scope, among: Mapping[str, Filter | Scope], *, k: int = 5) -> Call[list[Suggestion]]:
     """Return up to ``k`` labels of ``among`` that fit a text, best first; see ``Memory.route``.
 
-    among  label -> a filter, or a scope that ``scope`` covers; 100 of them at most
+    among  label -> a filter, or a scope that ``scope`` covers; 50 of them at most
     """
     places = {label: _whose(place) if isinstance(place, Scope) else _json(place) for label, place in among.items()}
     return Call(

@@ -43,7 +43,7 @@ from anamnos.types import And, Filter, filter_from_dict, where
 
 FILTER_MARK = "x-filter"  # stands in schemas for FILTER_SCHEMA, which refers to itself
 MAX_ITEMS = 10_000  # of a list of ids, of messages
-MAX_PLACES = 100  # of one text: each of them is read
+MAX_PLACES = 50  # of one text: up to 500 memories of each are read
 NAME_PATTERN = r"^[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$"
 """At least one character that is seen, and none that controls a terminal."""
 ID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"

@@ -67,6 +67,7 @@ def test_every_command_is_in_one_section() -> None:
         "bundle",
         "tags",
         "states",
+        "route",
         "restore",
         "mount",
         "quota",

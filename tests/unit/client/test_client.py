@@ -30,6 +30,7 @@ from anamnos.errors import (
     Unauthenticated,
 )
 from anamnos.server.app import create_app
+from anamnos.system.tagging import Suggestion
 from anamnos.testing import FakeEmbedder
 
 ANN, BOB = Scope(user="ann"), Scope(user="bob")
@@ -99,13 +100,20 @@ def test_what_it_returns_is_what_the_memory_returns(client: Client, served: Serv
     assert client.delete(key, ANN).state == "erased"
 
 
-def test_every_other_verb_reaches_its_route(client: Client) -> None:
+def _suggested(memory: Client | Memory) -> tuple[list[Suggestion], list[Suggestion]]:
+    """Return the tags and the places that a memory has for a text."""
+    places = {"oslo": where(contains="Oslo"), "rome": Scope(user="ann", session="rome")}
+    return memory.suggest_tags("Where do I live?", ANN, k=3), memory.route("Where do I live?", ANN, places)
+
+
+def test_every_other_verb_reaches_its_route(client: Client, served: Served) -> None:
     one, two = (client.add(text, ANN).ids[0] for text in ("I live in Oslo.", "I live in Rome."))
     assert client.enrich(ANN).count("added")
     client.resolve(ANN)
     client.correct("it's Bergen, not Oslo", ANN, ids=[one])
     for do, undo in ((client.freeze, client.unfreeze), (client.archive, client.reactivate)):
         assert do(one, ANN).ids == undo([one], ANN).ids == (one,)
+    client.update(one, ANN, tags=["home"])
     merged = client.merge([one, two], ANN).ids[0]
     client.unmerge(merged, ANN)
     client.used(one, ANN)
@@ -116,6 +124,10 @@ def test_every_other_verb_reaches_its_route(client: Client) -> None:
     assert client.consolidate(ANN)["finished"]
     assert client.explain("Oslo", ANN)["recipe"]["name"]
     assert client.working(ANN) == []
+    for mine, theirs in zip(*(_suggested(memory) for memory in (client, served.memory)), strict=True):
+        assert [(each.tag, each.because) for each in mine] == [(each.tag, each.because) for each in theirs]
+        assert [each.score for each in mine] == pytest.approx([each.score for each in theirs], abs=1e-4)
+        assert mine and all(type(each) is Suggestion for each in mine)
     client.expire(ANN)
     assert client.request("GET", "/v1/jobs", query={"limit": 5})["items"] == []
     assert client.me()["operator"] is True
@@ -188,7 +200,8 @@ def test_both_clients_have_each_call_with_its_words() -> None:
 
 def test_its_verbs_take_what_those_of_memory_take() -> None:
     other = {"idempotency_key", "path", "ids"}
-    for name in ("add", "update", "search", "answer_context", "ask", "get", "list", "history", "delete", "share"):
+    verbs = "add update search answer_context ask suggest_tags route get list history delete share"
+    for name in verbs.split():
         mine = set(inspect.signature(getattr(Client, name)).parameters) - other
         assert mine <= set(inspect.signature(getattr(Memory, name)).parameters), name
 
