@@ -29,7 +29,7 @@ class Limit:
     @property
     def kept(self) -> bool:
         """Whether the promise is kept."""
-        return self.measured >= self.limit if self.rule == "at least" else self.measured <= self.limit
+        return bool(self.measured >= self.limit if self.rule == "at least" else self.measured <= self.limit)
 
     def to_dict(self) -> dict[str, Any]:
         return {
