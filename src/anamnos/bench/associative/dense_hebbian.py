@@ -45,9 +45,9 @@ def run(setting: Setting) -> Experiment:
             " .0383; that is a sign that it is broken there. With one step of breaking the line is upright, at .0383"
             " for all low temperatures. Dynamics at temperature 0 hold patterns well beyond it, since they stay in the"
             " nearest valley; P = 4 is therefore asked with heat too. At T = 0.3 the glass has valleys to stay in, at"
-            " T = 0.5 it has none. In both, small networks lose patterns sooner, and these points still grow with N, past"
-            " the line at T = 0.3: where large networks of P = 4 lose them is not settled by these sizes. The firm points"
-            " are those at which half of the patterns are stable.",
+            " T = 0.5 it has none. In both, small networks lose patterns sooner, and these points still grow with N,"
+            " past the line at T = 0.3: where large networks of P = 4 lose them is not settled by these sizes. The firm"
+            " points are those at which half of the patterns are stable.",
             "Small glasses of P = 4, every state counted, have the ground energy of one step of breaking and not that"
             " of replica symmetry, and two replicas in them are near or far and seldom between.",
         ],
