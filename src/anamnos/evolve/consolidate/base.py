@@ -118,7 +118,8 @@ def left_search(cube: MemCube, state: State, note: dict[str, Any], of: Repeat | 
     """Return the next version of a cube, out of the search in ``state``, with a note why and a link to what stays."""
     links = cube.links
     if of is not None:
-        links = (*links, Link(LinkKind.SIMILAR, of.of, min(max(of.similarity, 0.0), 1.0)))
+        others = (link for link in links if link.kind is not LinkKind.SIMILAR)  # so that its end can be told by links
+        links = (*others, Link(LinkKind.SIMILAR, of.of, min(max(of.similarity, 0.0), 1.0)))
     return cube.next_version(
         lifecycle=replace(cube.lifecycle, state=state),
         annotations=replace(cube.annotations, data={**cube.annotations.data, DATA_KEY: note}),

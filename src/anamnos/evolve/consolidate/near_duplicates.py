@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from anamnos.cube import CubeId, MemCube, State
+from anamnos.cube import CubeId, LinkKind, MemCube, State
 from anamnos.evolve.consolidate.base import Repeat
 from anamnos.index.terms import FIRST_WORD_TERM, Mark
 from anamnos.store.base import Outline, Rows
@@ -66,10 +66,15 @@ def may_leave(cube: MemCube) -> bool:
     return (
         life.state in (State.GENERATED, State.ACTIVATED)
         and life.importance < 1.0
-        and not cube.links
+        and (not cube.links or _only_noted(cube))
         and time.valid_to is None
         and life.expires_at is None
     )
+
+
+def _only_noted(cube: MemCube) -> bool:
+    """Return whether all links of a memory are those to what it was like when it came (setting ``novelty``)."""
+    return "novelty" in cube.annotations.data and all(link.kind is LinkKind.SIMILAR for link in cube.links)
 
 
 # --- the same words
