@@ -74,7 +74,7 @@ class Experiment:
             "name": self.name,
             "title": self.title,
             "said": list(self.said),
-            "tables": [table.to_dict() for table in self.tables],
+            "tables": [table.to_dict() for table in self.tables if table.rows],
             "figures": dict(self.figures),
             "limits": limits_json(self.limits),
             "charts": sorted(self.charts),
