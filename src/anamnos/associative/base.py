@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -35,8 +36,10 @@ OnFull = Literal["refuse", "evict", "grow"]
 ON_FULL: tuple[OnFull, ...] = ("refuse", "evict", "grow")
 MOST_NUMBERS = 1 << 30
 """The largest array that a memory may need."""
-MOST_LENGTH = 1e15
-"""The longest vector: beyond it, products of float32 overflow."""
+LARGEST = 1e15
+"""Number in a vector: beyond it, products of float32 overflow."""
+MOST_STRENGTH = 1e9
+"""Exposures that one write may count for."""
 WARN_AT = 0.8
 """Share of the capacity from which a memory warns."""
 
@@ -318,6 +321,8 @@ def checked_item(
 ) -> tuple[Value, CubeId | None, float, datetime | None]:
     """Return what goes with a key, clean. Raises: InvalidInput."""
     check_positive("strength", strength)
+    if strength > MOST_STRENGTH:
+        raise InvalidInput(f"strength must be at most {MOST_STRENGTH:,.0f}, got {strength!r}.")
     return (
         freeze_json("value", value),
         None if cube_id is None else check_id("cube_id", cube_id),
@@ -369,8 +374,8 @@ def check_whole(name: str, value: object, *, least: int = 1, most: int | None = 
 
 def check_positive(name: str, value: object, *, zero: bool = False) -> None:
     """Raise InvalidInput unless ``value`` is a finite number above 0, or 0 if that is allowed."""
-    good = isinstance(value, int | float | np.number) and not isinstance(value, bool) and np.isfinite(value)
-    if not good or not (value > 0 or (zero and value == 0)):  # type: ignore[operator]
+    known = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not known or not (0 < value <= sys.float_info.max or (zero and value == 0)):  # type: ignore[operator]
         raise InvalidInput(f"{name} must be a number {'of at least' if zero else 'above'} 0, got {value!r}.")
 
 
@@ -403,13 +408,21 @@ def check_signs(name: str, value: ArrayLike, length: int) -> NDArray[np.int8]:
 
 
 def check_vector(name: str, value: ArrayLike, length: int) -> NDArray[np.float32]:
-    """Return a finite vector as (length,) float32. Raises: InvalidInput, also beyond ``MOST_LENGTH``."""
+    """Return a finite vector as (length,) float32. Raises: InvalidInput, also beyond ``LARGEST``."""
     vector = np.asarray(value)
-    if vector.shape != (length,) or vector.dtype.kind not in "buif" or not np.isfinite(vector).all():
+    if vector.shape != (length,):
         raise InvalidInput(f"{name} must be {length} finite numbers, got {vector.dtype} of shape {vector.shape}.")
-    if float(np.linalg.norm(vector.astype(np.float64))) > MOST_LENGTH:
-        raise InvalidInput(f"{name} is longer than {MOST_LENGTH:g}.", hint="Divide it by its norm.")
-    return vector.astype(np.float32)
+    return check_vectors(name, vector[None], length).reshape(length)
+
+
+def check_vectors(name: str, value: ArrayLike, length: int) -> NDArray[np.float32]:
+    """Return finite vectors as (n, length) float32. Raises: as ``check_vector``."""
+    vectors = np.asarray(value)
+    if vectors.ndim != 2 or vectors.shape[1] != length or vectors.dtype.kind not in "buif":
+        raise InvalidInput(f"{name} must be numbers of shape (n, {length}), got {vectors.dtype} of {vectors.shape}.")
+    if not (np.abs(vectors.astype(np.float64, copy=False)) <= LARGEST).all():
+        raise InvalidInput(f"{name} must be finite, up to {LARGEST:g}.", hint="Divide vectors by their norm.")
+    return vectors.astype(np.float32)
 
 
 def check_mask(mask: ArrayLike | None, length: int) -> NDArray[np.bool_]:

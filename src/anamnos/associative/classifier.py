@@ -64,8 +64,9 @@ class MemoryClassifier:
             if self.key_epochs and hasattr(self.memory_, "learn_keys"):
                 self.memory_.learn_keys(rows, epochs=self.key_epochs)
             self.n_features_in_ = rows.shape[1]
+        _sorted([*map(thaw_json, self.memory_.classes), *labels.tolist()])
         self.memory_.learn(rows, labels.tolist())
-        self.classes_ = np.unique(np.array([thaw_json(label) for label in self.memory_.classes]))
+        self.classes_ = _sorted(list(map(thaw_json, self.memory_.classes)))
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -110,3 +111,12 @@ class MemoryClassifier:
         if not hasattr(self, "memory_"):
             raise InvalidInput("The classifier knows nothing yet.", hint="Call fit or partial_fit first.")
         return self.memory_
+
+
+def _sorted(labels: list[Any]) -> NDArray[Any]:
+    """Return each label once, in order. Raises: InvalidInput unless all are numbers, all strings or all booleans."""
+    if len({bool if isinstance(label, bool) else str if isinstance(label, str) else float for label in labels}) < 2:
+        found = np.array(labels)
+        if found.dtype.kind in "biufU":
+            return np.unique(found)
+    raise InvalidInput("The labels are of several kinds.", hint="Use numbers, or strings, for all of them.")

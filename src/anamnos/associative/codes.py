@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anamnos.associative.base import check_whole
+from anamnos.associative.base import check_room, check_whole
 from anamnos.errors import InvalidInput
 
 Bits = NDArray[np.uint8]
@@ -38,6 +38,7 @@ class TopK:
         check_whole("dim", self.dim)
         check_whole("length", self.length, least=2)
         check_whole("active", self.active, most=self.length)
+        check_room(self.dim, self.length)
 
     def encode(self, vectors: ArrayLike) -> Bits:
         """Return the bits of one vector (dim,) or of several (n, dim). Raises: InvalidInput."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anamnos.associative.base import (
-    MOST_LENGTH,
+    LARGEST,
     Array,
     Consolidated,
     Forgotten,
@@ -174,13 +174,15 @@ class HopfieldSlots:
         codes = memory._items.codes
         if any(code.shape != (spec.dim,) or code.dtype != np.float32 for code in codes):
             raise Corrupt(f"The slots of this state are not of {spec.dim} numbers.")
+        for code in codes:
+            check_bounds("items_codes", code, -LARGEST, LARGEST)
         memory._remove([])
-        check_bounds("items_codes", memory._slots, -MOST_LENGTH, MOST_LENGTH)
         return memory
 
     def _attention(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return softmax(beta scores)."""
-        weights = np.exp(self.spec.beta * (scores - scores.max()))
+        with np.errstate(over="ignore"):  # a beta too large for float32 leaves the best slot alone
+            weights = np.exp(self.spec.beta * (scores - scores.max()))
         return np.asarray(weights / weights.sum(), dtype=np.float32)
 
     def _cosines(

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anamnos.associative.base import (
+    MOST_STRENGTH,
     Array,
     Consolidated,
     Forgotten,
@@ -196,7 +197,7 @@ class KanervaMemory:
         words = -(-spec.length // 64)
         if any(code.shape != (words,) or code.dtype != np.uint64 for code in memory._items.codes):
             raise Corrupt(f"The codes of this state are not words of {spec.length} bits.")
-        strengths = need(state, "strengths", (len(memory._items),), np.int64, least=1, most=2**53)
+        strengths = need(state, "strengths", (len(memory._items),), np.int64, least=1, most=int(MOST_STRENGTH))
         memory._strengths = strengths.tolist()
         memory._count_all()
         return memory

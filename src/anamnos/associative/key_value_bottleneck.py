@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anamnos.associative.base import (
-    MOST_LENGTH,
+    LARGEST,
+    MOST_STRENGTH,
     Array,
     Consolidated,
     Forgotten,
@@ -35,6 +36,7 @@ from anamnos.associative.base import (
     check_room,
     check_state,
     check_vector,
+    check_vectors,
     check_whole,
     checked_item,
     json_array,
@@ -83,6 +85,8 @@ class KeyValueSpec(Spec):
         check_positive("decay", self.decay)
         if self.decay >= 1:
             raise InvalidInput(f"decay must be below 1, got {self.decay}.")
+        if self.rate > LARGEST:
+            raise InvalidInput(f"rate must be at most {LARGEST:g}, got {self.rate}.")
 
 
 class KeyValueBottleneck:
@@ -200,14 +204,14 @@ class KeyValueBottleneck:
         check_state(spec, state)
         memory, rows = cls(spec), (spec.heads, spec.keys)
         memory._items = items = Items.from_state(state)
-        memory._strengths = need(state, "strengths", (len(items),), np.float64, least=0).tolist()
-        memory._keys = need(state, "keys", (*rows, spec.width), np.float32, least=-MOST_LENGTH, most=MOST_LENGTH).copy()
+        memory._strengths = need(state, "strengths", (len(items),), np.float64, least=0, most=MOST_STRENGTH).tolist()
+        memory._keys = need(state, "keys", (*rows, spec.width), np.float32, least=-LARGEST, most=LARGEST).copy()
         memory._names = names = stored_names(state, "labels")
-        memory._values = need(state, "values", (*rows, len(names)), np.float32, least=-MOST_LENGTH, most=MOST_LENGTH).copy()
+        memory._values = need(state, "values", (*rows, len(names)), np.float32, least=-LARGEST, most=LARGEST).copy()
         memory._usage = need(state, "usage", rows, np.int64, least=0).copy()
         if any(c.shape != (spec.heads,) or c.dtype != np.uint16 or c.max() >= spec.keys for c in items.codes):
             raise Corrupt(f"The codes of this state are not of {spec.heads} of {spec.keys} keys.")
-        if {_name_of(value) for value in items.values} != set(names):
+        if {_name(value) for value in items.values} != set(names):
             raise Corrupt("The labels of this state are not those of its items.")
         return memory
 
@@ -356,12 +360,7 @@ class KeyValueBottleneck:
         return after.astype(np.float32)
 
     def _checked(self, features: ArrayLike) -> NDArray[np.float32]:
-        rows = np.asarray(features)
-        if rows.ndim != 2 or rows.shape[1] != self.spec.dim or rows.dtype.kind not in "buif":
-            raise InvalidInput(f"features must be of shape (n, {self.spec.dim}), got {rows.dtype} of {rows.shape}.")
-        if not np.isfinite(rows).all():
-            raise InvalidInput("features must be finite.")
-        return rows.astype(np.float32)
+        return check_vectors("features", features, self.spec.dim)
 
 
 def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,7 +17,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anamnos.associative.base import Array, CapacityWarning, check_whole, from_json_array, json_array, need
+from anamnos.associative.base import (
+    LARGEST,
+    Array,
+    CapacityWarning,
+    check_whole,
+    from_json_array,
+    json_array,
+    need,
+)
 from anamnos.errors import Conflict, Corrupt, InvalidInput, LimitExceeded, MissingExtra
 
 Floats = NDArray[np.float32]
@@ -37,6 +45,7 @@ class Subspace:
 
     def __init__(self, dim: int, *, seed: int = 0) -> None:
         check_whole("dim", dim)
+        check_whole("seed", seed, least=0)
         self.dim = dim
         self._seed = seed
         self.old: Floats = np.zeros((0, dim), dtype=np.float32)
@@ -118,9 +127,12 @@ class Subspace:
         spec = from_json_array(need(state, "spec"))
         if not isinstance(spec, dict) or (spec.get("system"), spec.get("version")) != ("orthogonal-subspace", 1):
             raise InvalidInput("This is no state of a subspace.")
-        made = cls(spec["dim"], seed=spec["seed"])
-        made.old, made.new, made._momentum = (need(state, n).astype(np.float32) for n in ("old", "new", "momentum"))
-        made._batches = int(need(state, "batches", ()))
+        made = cls(spec.get("dim", 0), seed=spec.get("seed", -1))
+        made.old, made.new, made._momentum = (
+            need(state, name, None, np.float32, least=-LARGEST, most=LARGEST).copy()
+            for name in ("old", "new", "momentum")
+        )
+        made._batches = int(need(state, "batches", (), np.int64, least=0))
         if any(a.ndim != 2 or a.shape[1] != made.dim for a in (made.old, made.new)):
             raise Corrupt(f"The directions of this state are not of {made.dim} numbers.")
         if made._momentum.shape != made.new.shape:

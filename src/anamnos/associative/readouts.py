@@ -74,9 +74,11 @@ class ClassField:
     @classmethod
     def from_state(cls, state: Mapping[str, Array], *, window: int = 1_000, floor: float = 1e-5) -> Self:
         """Return the field that had this state. Raises: Corrupt."""
-        counts, last, seen = (need(state, name) for name in ("counts", "last", "seen"))
-        if counts.ndim != 2 or last.shape != counts.shape or seen.shape != counts.shape[1:]:
-            raise Corrupt("The class links of this state do not fit together.")
+        counts = need(state, "counts", dtype=np.int32, least=0)
+        if counts.ndim != 2:
+            raise Corrupt("The class links of this state are not of units and classes.")
+        last = need(state, "last", counts.shape, np.int32)
+        seen = need(state, "seen", counts.shape[1:], np.int64, least=0)
         field = cls(*counts.shape, window=window, floor=floor)
         field.counts, field.last, field.seen = counts.copy(), last.copy(), seen.copy()
         return field

@@ -31,6 +31,7 @@ from anamnos.associative.base import (
     check_mask,
     check_positive,
     check_reading,
+    check_room,
     check_state,
     check_whole,
     checked_item,
@@ -153,6 +154,7 @@ class SdrFilterSpec(Spec):
     def __post_init__(self) -> None:
         Spec.__post_init__(self)
         check_whole("length", self.length, least=2)
+        check_room(self.length)
         check_whole("active", self.active, most=self.length - 1)
         check_whole("unions", self.unions)
         check_positive("error", self.error)
@@ -265,7 +267,9 @@ class SdrFilter:
         good = all(
             code.shape == (spec.active,)
             and code.dtype == np.int32
-            and code[0] >= 0 and code[-1] < spec.length and (np.diff(code) > 0).all()
+            and code[0] >= 0
+            and code[-1] < spec.length
+            and (code[1:] > code[:-1]).all()
             for code in memory._items.codes
         )
         if not good:

@@ -43,7 +43,7 @@ from anamnos.associative.base import (
     need,
     spec_array,
 )
-from anamnos.errors import InvalidInput
+from anamnos.errors import Corrupt, InvalidInput
 
 Cells = NDArray[np.bool_]
 _LEARN_STEPS, _SHOWN, _RECALL_STEPS = 3, 2, 4  # a pattern to learn is shown in the first two steps, a cue in the first

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,6 +104,7 @@ class Core:
     _rule: Filter | None
     _known: dict[Scope, Known]
     _novelties: dict[Scope, Novelty]
+    _lock = Lock()  # of what is kept in mind
     _info: EmbedderInfo
     _index: VectorIndex
     _recaller: Recaller
@@ -204,11 +206,12 @@ class Core:
         from anamnos.system.novelty import Novelty, wall_of
 
         wall = wall_of(scope)
-        if wall not in self._novelties:
-            if len(self._novelties) >= MAX_NOVELTIES:
-                self._novelties.clear()
-            self._novelties[wall] = Novelty(self.vault.store, self._info, wall)
-        return self._novelties[wall]
+        with self._lock:
+            found = self._novelties.pop(wall, None) or Novelty(self.vault.store, self._info, wall)
+            self._novelties[wall] = found  # the one asked for last comes last
+            while len(self._novelties) > MAX_NOVELTIES:
+                del self._novelties[next(iter(self._novelties))]
+        return found
 
     def _write(
         self,
@@ -251,14 +254,17 @@ class Core:
     def _erase(self, ids: Sequence[CubeId]) -> Receipt:
         store = self.vault.store
         done: dict[CubeId, Outcome] = {}
-        blobs = store.blob_names() if any(self.vault.blobs.names()) else set()
         with store.write() as tx:
             for cube_id in ids:
                 if cube_id not in done:  # else it was derived from one that went before
                     done.update(apply(Op(OpKind.DELETE, target=cube_id), tx, now=self._clock()))
         self._index.catch_up()
-        for name in blobs - store.blob_names() if blobs else ():
-            self.vault.blobs.delete(name)
+        if any(self.vault.blobs.names()):
+            self.vault.drop_unused_blobs()  # and what a save that was killed had left of them
+        for wall, novelty in list(self._novelties.items()):
+            novelty.catch_up()
+            if not len(novelty):
+                self._novelties.pop(wall, None)
         clean = store.scrub()
         return Receipt(tuple(done), tuple(done.values()), store.sequence(), "erased" if clean else "erasing")
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from anamnos.associative.base import AssociativeMemory
-from anamnos.associative.payload import MEDIA_TYPE, cubes_in, from_payload, to_payload
+from anamnos.associative.payload import MEDIA_TYPE, MOST_BYTES, cubes_in, from_payload, to_payload
 from anamnos.cube import Annotations, BlobRef, CubeId, MemCube, Provenance, Role, Scope, Substrate, check_name
 from anamnos.errors import InvalidInput, NotFound
 from anamnos.memory.checks import check_scope
@@ -60,7 +60,7 @@ class States(Core):
         if isinstance(content, str):
             raise InvalidInput(f"{name} is a text, no state.")
         kept = self.vault.blobs.get(content)
-        return from_payload(unpack(kept) if is_packed(kept) else kept)
+        return from_payload(unpack(kept, most_bytes=MOST_BYTES) if is_packed(kept) else kept)
 
     def _state_op(
         self, key: bytes, ref: BlobRef, scope: Scope, sources: tuple[CubeId, ...], notes: dict[str, Any]

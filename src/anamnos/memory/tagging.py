@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anamnos.cube import MemCube, Scope, check_text, thaw_json
+from anamnos.cube import CubeId, MemCube, Scope, check_text, thaw_json
 from anamnos.embed.base import Vectors
 from anamnos.errors import InvalidInput
 from anamnos.memory.checks import check_filter, check_scope
 from anamnos.memory.core import Core
-from anamnos.types import Filter, Op
+from anamnos.types import Filter, Op, Receipt
 
 if TYPE_CHECKING:
     from anamnos.system.tagging import Suggestion, Tagging
@@ -55,6 +55,12 @@ class Suggesting(Core):
                 places[label] = scope, self._guard.fresh(place, scope)
         self._guard.read("route")
         return self._tags().route(self._vector_of(content)[0], places, k=k)
+
+    def _erase(self, ids: Sequence[CubeId]) -> Receipt:
+        receipt = super()._erase(ids)
+        if self._tagging is not None:
+            self._tagging.forget(set(receipt.ids))
+        return receipt
 
     def _shown_tags(self, found: Sequence[Suggestion]) -> list[Suggestion]:
         return [replace(each, tag=self._guard.shown_text(each.tag)) for each in found]

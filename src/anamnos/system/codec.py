@@ -69,7 +69,7 @@ def pack(payload: bytes, codec: Codec, *, models: Iterable[CircuitModel] = ()) -
 def unpack(data: bytes, *, models: Iterable[CircuitModel] = (), most_bytes: int | None = None) -> bytes:
     """Return the payload. Arrays come back bit by bit; the archive around them may be packed by another zlib.
 
-    most_bytes  of payload and of each array, of data that is not trusted; None: any number
+    most_bytes  of payload and of all its arrays, of data that is not trusted; None: any number
     Raises: Corrupt if it is damaged or no packed payload; InvalidInput if it is too large, or its circuit is missing.
     """
     if not is_packed(data):
@@ -187,7 +187,7 @@ def _unpack_arrays(
 
     try:
         (cut,) = struct.unpack_from("<I", body)
-        place = 4 + cut
+        place, total = 4 + cut, 0
         found: dict[str, NDArray[Any]] = {}
         for entry in json.loads(_unxz(body[4:place], 1 << 24)):
             dtype, shape = np.dtype(entry["dtype"]), tuple(int(side) for side in entry["shape"])
@@ -196,8 +196,11 @@ def _unpack_arrays(
                 size *= side
             if dtype.kind not in "biuf" or min(shape, default=1) < 0:
                 raise Corrupt(f"The array {entry['name']!r} of the packed payload is of no known kind.")
-            if most_bytes is not None and size > most_bytes:
-                raise InvalidInput(f"An array of the payload has {size:,} bytes; allowed are {most_bytes:,}.")
+            total += size
+            if most_bytes is not None and total > most_bytes:
+                raise InvalidInput(
+                    f"The arrays of the payload have {total:,} bytes or more; allowed are {most_bytes:,}."
+                )
             end = place + entry["model"]
             model, part = body[place:end], body[end : end + entry["bytes"]]
             place = end + entry["bytes"]
@@ -208,7 +211,7 @@ def _unpack_arrays(
             if len(raw) != size:
                 raise Corrupt(f"The array {entry['name']!r} of the packed payload is cut off.")
             found[str(entry["name"])] = np.frombuffer(raw, dtype=dtype).reshape(shape)
-    except (struct.error, KeyError, TypeError, ValueError, OverflowError) as exc:
+    except (struct.error, KeyError, TypeError, ValueError, OverflowError, RecursionError) as exc:
         raise Corrupt(f"The packed payload is damaged: {exc}.") from exc
     return found
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import islice
 from threading import Lock
 from typing import Any, Literal
 
@@ -40,6 +41,7 @@ NOTE = "novelty"
 _SPELT = 2_000  # characters
 _LISTS = (1_024, 32_768)  # per table, at first and at most; the latter for 131,072 memories
 _READ = 1_000  # memories read from the store at a time
+_LIKEST = 4  # looked at, of which the first that is open is taken
 _JUST_NOW = timedelta(minutes=1)
 
 
@@ -74,7 +76,7 @@ class Novelty:
         self._applied: int | None = None
         self._memory = BeliefMemory(_spec(info, _LISTS[0]))
 
-    def judge(self, cubes: Sequence[MemCube], vectors: Vectors) -> list[Verdict]:
+    def judge(self, cubes: Sequence[MemCube], vectors: Vectors, now: datetime) -> list[Verdict]:
         """Return what each of some new memories is to what is stored, and to those before it; nothing is stored."""
         with self._lock:
             self._catch_up()
@@ -82,12 +84,25 @@ class Novelty:
             codes = self._memory.encode(keys)
             found = []
             for number, key in enumerate(keys):
-                best = [Verdict(recall.score, recall.cube_ids[0]) for recall in self._memory.read(key)]
+                likest = (Verdict(recall.score, recall.cube_ids[0]) for recall in self._memory.read(key, k=_LIKEST))
+                best = list(islice((verdict for verdict in likest if self._open(verdict.like, now)), 1))
                 if number:
                     shares = (codes[:number] == codes[number]).mean(axis=1)
                     best.append(Verdict(float(shares.max()), cubes[int(shares.argmax())].id))
                 found.append(max(best, key=lambda verdict: verdict.belief, default=Verdict(0.0, None)))
             return found
+
+    def catch_up(self) -> None:
+        """Take what was written, and forget what was erased, since the last time; nothing if there was none."""
+        with self._lock:
+            if self._applied is not None:
+                self._catch_up()
+
+    def _open(self, cube_id: CubeId | None, now: datetime) -> bool:
+        """Return whether a memory may be pointed to: rights and times end without a change in the store."""
+        cube = None if cube_id is None else self._store.get(cube_id)
+        ends = None if cube is None else cube.lifecycle.expires_at
+        return cube is not None and (ends is None or ends > now)
 
     def __len__(self) -> int:
         """Return how many memories are compared with."""
@@ -95,16 +110,17 @@ class Novelty:
 
     def _catch_up(self) -> None:
         if self._applied is None:
-            self._applied = self._store.sequence()
-            rows = self._store.select(self._wall)
+            sequence, rows = self._store.sequence(), self._store.select(self._wall)
+            self._memory = BeliefMemory(_spec(self._info, _LISTS[0]))  # the last time may have been cut short
             for start in range(0, len(rows), _READ):
                 self._take(self._store.at(rows[start : start + _READ].tolist()))
+            self._applied = sequence
         while changes := self._store.changes(self._applied):
-            self._applied = changes[-1].seq
             for cube_id in dict.fromkeys(change.cube_id for change in changes):
                 self._memory.forget(cube_id=cube_id)
             rows_of_new = sorted({change.row for change in changes if change.kind == "written"})
             self._take(cube for cube in self._store.at(rows_of_new) if self._wall.covers(cube.scope))
+            self._applied = changes[-1].seq
 
     def _take(self, cubes: Iterable[MemCube]) -> None:
         """Hold those of the cubes that are texts and can be found, in their present version."""
@@ -144,7 +160,7 @@ def compared(
     walls = {number: wall_of(cubes[number].scope) for number in new}
     for wall in dict.fromkeys(walls.values()):
         own = [number for number in new if walls[number] == wall]
-        verdicts = novelty_of(wall).judge([cubes[number] for number in own], np.asarray(vectors)[own])
+        verdicts = novelty_of(wall).judge([cubes[number] for number in own], np.asarray(vectors)[own], now)
         for number, verdict in zip(own, verdicts, strict=True):
             known = store.get(verdict.like) if reinforce and verdict.name == "seen" and verdict.like else None
             again = repeated(cubes[number], known, now) if known is not None else None

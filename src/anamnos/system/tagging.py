@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,13 +24,14 @@ from anamnos.store.base import EmbedderInfo, Rows, Store
 from anamnos.types import Filter, Vector
 
 DATA_KEY = "tagging"
-"""Where ``annotations.data`` says which tags were suggested, how surely, and because of which memories."""
+"""Where ``annotations.data`` says which tags were suggested, and how surely."""
 CONFIDENT = 0.5
 """Score from which a tag is given without asking."""
 MOST_READ = 10_000  # the newest memories of a scope, tagged or not
 MOST_TAUGHT = 5_000  # the newest tagged ones of these
 MOST_ROUTED = 500  # the newest memories of each place
 _SCOPES = 64  # kept in mind
+_NAMES = 10_000  # whose vectors are kept in mind
 _BECAUSE = 3
 
 Embed = Callable[[Sequence[str]], Vectors]
@@ -57,9 +58,11 @@ class _Learnt:
     """What is known of one scope: the rows of its tagged memories, and the memory of their vectors."""
 
     memory: FeatureMemory
-    sequence: int = -1
-    tree: Filter | None = None
     rows: dict[int, tuple[CubeId, list[str]] | None] = field(default_factory=dict)  # None: it teaches nothing
+
+    def forget(self, row: int) -> None:
+        if (taught := self.rows.pop(row)) is not None:
+            self.memory.forget(cube_id=taught[0])
 
 
 class Tagging:
@@ -104,36 +107,48 @@ class Tagging:
         self._scopes[scope] = learnt  # the one asked for last comes last
         while len(self._scopes) > _SCOPES:
             del self._scopes[next(iter(self._scopes))]
-        sequence = self.store.sequence()
-        if (learnt.sequence, learnt.tree) == (sequence, tree):
-            return learnt
-        there = self.store.select(scope, tree)[-MOST_READ:]
-        known = set(learnt.rows)
-        for row in known - set(there.tolist()):
-            if (taught := learnt.rows.pop(row)) is not None:
-                learnt.memory.forget(cube_id=taught[0])
-        self._learn(learnt, there[[row not in known for row in there.tolist()]])
+        there = self.store.select(scope, tree)[-MOST_READ:]  # each time: rights end without a change in the store
+        if learnt.rows.keys() != (now := set(there.tolist())):
+            known = set(learnt.rows)
+            for row in known - now:
+                learnt.forget(row)
+            self._learn(learnt, there[[row not in known for row in there.tolist()]])
+            self._describe(learnt)
+        return learnt
+
+    def forget(self, ids: Collection[CubeId]) -> None:
+        """Unlearn memories that were erased, and what only their tags say."""
+        with self._lock:
+            for learnt in self._scopes.values():
+                rows = [row for row, taught in learnt.rows.items() if taught is not None and taught[0] in ids]
+                for row in rows:
+                    learnt.forget(row)
+                if rows:
+                    self._describe(learnt)
+            self._scopes = {scope: learnt for scope, learnt in self._scopes.items() if any(learnt.rows.values())}
+            taught = (taught[1] for learnt in self._scopes.values() for taught in learnt.rows.values() if taught)
+            alive = {tag for tags in taught for tag in tags}
+            self._names = {tag: vector for tag, vector in self._names.items() if tag in alive}
+
+    def _describe(self, learnt: _Learnt) -> None:
+        """Tell a memory what its tags say in words, and take back what is said of those that nothing has any more."""
         alive = {tuple(taught[1]) for taught in learnt.rows.values() if taught is not None}
         for tags in learnt.memory.classes:
             text = np.mean([self._name(tag) for tag in tags], axis=0) if tags and tuple(tags) in alive else None
             learnt.memory.describe(tags, text)
-        learnt.sequence, learnt.tree = sequence, tree
-        return learnt
 
     def _learn(self, learnt: _Learnt, rows: Rows) -> None:
         """Learn what the memories at these rows teach, the newest ``MOST_TAUGHT`` of them."""
         found: dict[int, tuple[CubeId, list[str]]] = {}
         for start in range(0, len(rows), 1_000):
-            part = rows[start : start + 1_000]
-            learnt.rows.update(dict.fromkeys(part.tolist()))
-            for row, cube in self._cubes_at(part):
+            for row, cube in self._cubes_at(rows[start : start + 1_000]):
                 if (tags := taught_tags(cube)) is not None:
                     found[row] = cube.id, tags
         chosen = np.array(sorted(found)[-MOST_TAUGHT:], dtype=np.int64)
         vectors = self.store.vectors(chosen, self.info)
         texts = vectors.any(axis=1)  # what is no text has none
         taught = {row: found[row] for row in chosen[texts].tolist()}
-        learnt.rows.update(taught)
+        learnt.rows.update({**dict.fromkeys(rows.tolist()), **taught})
         labels, ids = [tags for _, tags in taught.values()], [cube_id for cube_id, _ in taught.values()]
         _quietly(learnt.memory, vectors[texts], labels, ids)
 
@@ -146,6 +161,8 @@ class Tagging:
     def _name(self, tag: str) -> Vector:
         """Return the vector of what a tag says in words."""
         if tag not in self._names:
+            if len(self._names) >= _NAMES:
+                self._names.clear()
             words = " ".join(tag.replace("_", " ").replace("-", " ").split()) or tag
             self._names[tag] = np.asarray(self._embed([words])[0], dtype=np.float32)
         return self._names[tag]
@@ -176,14 +193,16 @@ def taught_tags(cube: MemCube) -> list[str] | None:
 
 
 def tagged(cube: MemCube, suggestions: Iterable[Suggestion], *, confident: float = CONFIDENT) -> dict[str, Any] | None:
-    """Return the mark of the tags that are sure enough to be given to a new memory; None if there is none."""
+    """Return the mark of the tags that are sure enough to be given to a new memory; None if there is none.
+
+    It does not say because of which memories: they may be deleted, and the new one be shown to others.
+    """
     sure = [each for each in suggestions if each.score >= confident]
     if not sure or cube.annotations.tags:
         return None
     return {
         "suggested": [each.tag for each in sure],
         "scores": [round(each.score, 4) for each in sure],
-        "because": [list(each.because) for each in sure],
     }
 
 

@@ -157,3 +157,14 @@ def test_bad_input(digits: Any) -> None:
         model.partial_fit(images[:2], np.array([0, 77]))
     with pytest.raises(InvalidInput):
         model.predict(images[:, :49])
+
+
+@pytest.mark.parametrize("labels", [["even", "odd"], [0, 1], [0.5, 1.5], [False, True]])
+def test_labels_of_any_plain_kind_are_stored(labels: list[Any]) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 2, (20, 64)).astype(np.uint8)
+    named = np.array(labels)[np.arange(20) % 2]
+    fitted = SparseyClassifier(image=(8, 8), code="bits").fit(images, named)
+    again = SparseyClassifier.from_bytes(fitted.to_bytes())
+    assert again.classes_.dtype == fitted.classes_.dtype
+    assert (again.predict(images) == fitted.predict(images)).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import lzma
 import struct
 
 import numpy as np
@@ -113,6 +114,24 @@ def test_what_is_not_packed_or_newer_or_too_large_is_refused():
         unpack(pack(archive(rows=related(2_000)), "pc"), most_bytes=39_999)
     with pytest.raises(InvalidInput, match="codec"):
         pack(b"", "gzip")  # type: ignore[arg-type]
+
+
+def test_many_small_arrays_are_no_way_around_the_limit():
+    packed = pack(
+        archive(**{f"part_{number}": np.random.default_rng(number).integers(4, size=20_000) for number in range(10)}),
+        "xz",
+    )
+    assert packed[5] == 3
+    assert len(unpack(packed, most_bytes=1_600_000)) > 0
+    with pytest.raises(InvalidInput, match="allowed are"):
+        unpack(packed, most_bytes=1_599_999)
+
+
+def test_a_head_without_end_is_damage():
+    told = lzma.compress(b"[" * 100_000)
+    head = struct.pack("<4sBBHQ32s", b"ANPK", 1, 3, 0, 100, bytes(32))
+    with pytest.raises(Corrupt, match="damaged"):
+        unpack(head + struct.pack("<I", len(told)) + told)
 
 
 def test_bomb_is_not_unpacked_beyond_what_its_head_says():

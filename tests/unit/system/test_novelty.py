@@ -1,5 +1,6 @@
 """What of a new memory is known already: verdicts, links, and notes that only repeat another."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 from anamnos import Memory, Scope
 from anamnos.cube import CubeId, LinkKind, MemCube
 from anamnos.embed.hashing import HashingEmbedder
-from anamnos.errors import ConfigError
+from anamnos.errors import ConfigError, StoreError
 from anamnos.system.novelty import SEEN, SIMILAR, Verdict, keys_of, repeated, wall_of
+from anamnos.testing import FakeClock
 
 ANN, BOB = Scope(user="ann"), Scope(user="bob")
 TEXT = "The train to Lyon leaves from platform nine at a quarter past seven"
@@ -136,6 +138,82 @@ def test_a_file_read_again_adds_nothing(tmp_path: Path) -> None:
         again = memory.ingest(notes, ANN)
     assert again.ids == first.ids
     assert set(again.outcomes) == {"unchanged"}
+
+
+def test_what_is_closed_again_is_compared_with_no_more(tmp_path: Path) -> None:
+    clock = FakeClock(datetime(2024, 5, 1, tzinfo=UTC))
+    with Memory(tmp_path, embedder=HashingEmbedder(), novelty="link", clock=clock) as memory:
+        memory.policy.register("agent:tutor")
+        first = added(memory, TEXT)
+        memory.share(first.id, ANN, to="agent:tutor", until=datetime(2024, 5, 2, tzinfo=UTC))
+        scope = Scope(user="ann", agent="tutor")
+        with memory.as_principal("agent:tutor") as tutor:
+            assert similar(added(tutor, NEAR, scope)).keys() == {first.id}
+            clock.advance(86_401)  # nothing changes in the store
+            after = added(tutor, f"so {TEXT}", scope)
+            assert first.id not in similar(after)
+            assert after.annotations.data["novelty"]["belief"] < 0.9
+
+
+def test_what_has_expired_is_linked_with_no_more(tmp_path: Path) -> None:
+    clock = FakeClock(datetime(2024, 5, 1, tzinfo=UTC))
+    with Memory(tmp_path, embedder=HashingEmbedder(), novelty="link", clock=clock) as memory:
+        first = added(memory, TEXT, expires_at=datetime(2024, 5, 2, tzinfo=UTC))
+        assert similar(added(memory, NEAR)).keys() == {first.id}
+        clock.advance(86_401)  # expire() has not come to it yet
+        assert first.id not in similar(added(memory, f"so {TEXT}"))
+
+
+def test_nothing_of_what_was_erased_stays_in_mind(tmp_path: Path) -> None:
+    with opened(tmp_path) as memory:
+        first = added(memory, TEXT)
+        added(memory, OTHER)
+        [novelty] = memory._novelties.values()
+        assert (memory.delete(first.id, ANN).outcomes, len(novelty)) == (("deleted",), 1)
+        memory.forget_person("ann")
+        assert memory._novelties == {}
+
+
+def test_a_read_that_fails_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path, "off") as memory:
+        added(memory, TEXT)
+    with opened(tmp_path) as memory:
+        for text in (NEAR, LIKE):  # once as all is read for the first time, once as what has changed is
+            with monkeypatch.context() as patch:
+                patch.setattr(memory.vault.store.unguarded, "rows_of", broken)
+                with pytest.raises(StoreError):
+                    memory.add("anything", ANN)
+            assert similar(added(memory, text))
+            memory.add(OTHER, ANN)
+        memory._novelties[ANN].catch_up()
+        assert len(memory._novelties[ANN]) == 4
+
+
+def broken(*_: object) -> None:
+    raise StoreError("The disk is gone.")
+
+
+def test_many_owners_and_threads_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anamnos.memory.core.MAX_NOVELTIES", 2)
+    with Memory(tmp_path, embedder=HashingEmbedder(), novelty="link", tagging="auto") as memory:
+
+        def live(number: int) -> set[str]:
+            scope = Scope(user=f"user {number % 4}")
+            for text in (TEXT, NEAR, OTHER):
+                memory.add(f"{number} {text}", scope, tags=["trip"] if number % 2 else ())
+                memory.suggest_tags(text, scope)
+            return {link.target for cube in memory.list(scope) for link in cube.links}
+
+        with ThreadPoolExecutor(6) as pool:
+            linked = list(pool.map(live, range(12)))
+        assert all(linked)
+        assert len(memory._novelties) <= 2
+        for number in range(4):
+            scope = Scope(user=f"user {number}")
+            own = {cube.id for cube in memory.list(scope)}
+            assert len(own) == 9
+            assert {link.target for cube in memory.list(scope) for link in cube.links} <= own
+        assert memory.verify() == []
 
 
 def test_keys_are_unit_vectors_of_meaning_and_words() -> None:

@@ -1,4 +1,4 @@
-"""What the setting ``novelty`` writes does not keep sleep from clearing away repetitions, or from bringing them back."""
+"""What ``novelty`` writes does not keep sleep from clearing away repetitions, or from bringing them back."""
 
 from pathlib import Path
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from anamnos import Memory, Scope, where
-from anamnos.errors import ConfigError, InvalidInput
+from anamnos.errors import ConfigError, InvalidInput, StoreError
 from anamnos.system.tagging import CONFIDENT, DATA_KEY, taught_tags
 from anamnos.testing import FakeClock, seeded_ids
 
@@ -107,6 +107,7 @@ def test_sure_tags_are_given_to_new_memories_and_teach_nothing_until_confirmed(t
         assert new.annotations.tags == ("travel",)
         mark = new.annotations.data[DATA_KEY]
         assert list(mark["suggested"]) == ["travel"]
+        assert mark.keys() == {"suggested", "scores"}
         assert mark["scores"][0] >= CONFIDENT
         assert taught_tags(new) is None
         assert new.id in {cube.id for cube in memory.list(ANN, filter=where(tags="travel"))}
@@ -159,6 +160,55 @@ def test_a_principal_is_suggested_only_what_it_may_read(memory: Memory) -> None:
     memory.policy.register("user:bob")
     assert memory.as_principal("user:bob").suggest_tags("The ferry to Naxos", ANN) == []
     assert memory.suggest_tags("The ferry to Naxos", ANN) != []
+
+
+def test_what_is_closed_again_is_suggested_no_more(memory: Memory) -> None:
+    ids = tell(memory)
+    memory.policy.register("user:bob")
+    memory.share(ids["travel"], ANN, to="user:bob", until=datetime(2024, 5, 2, tzinfo=UTC))
+    with memory.as_principal("user:bob") as bob:
+        cue, places = TEXTS["travel"][0], {"here": ANN}
+        assert [each.tag for each in bob.suggest_tags(cue, ANN)] == ["travel"]
+        assert set(bob.route(cue, ANN, places)[0].because) <= set(ids["travel"])
+        memory._clock.advance(86_401)  # type: ignore[attr-defined]
+        assert bob.suggest_tags(cue, ANN) == []
+        assert [each.because for each in bob.route(cue, ANN, places)] in ([], [()])
+
+
+def test_nothing_of_what_was_erased_stays_in_mind(memory: Memory) -> None:
+    ids = tell(memory)
+    memory.suggest_tags("The roses", ANN)
+    found = memory._tagging
+    assert found is not None
+    memory.delete(ids["garden"], ANN)
+    [learnt] = found._scopes.values()
+    assert not set(ids["garden"]) & {taught[0] for taught in learnt.rows.values() if taught}
+    assert learnt.memory.classes == [["travel"]]
+    assert found._names.keys() == {"travel"}
+    memory.forget_person("ann")
+    assert (found._scopes, found._names) == ({}, {})
+
+
+def test_a_read_that_fails_is_made_up_for(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell(memory)
+    with monkeypatch.context() as patch:
+        patch.setattr(memory.vault.store.unguarded, "vectors", broken)
+        with pytest.raises(StoreError):
+            memory.suggest_tags("The roses", ANN)
+    assert {each.tag for each in memory.suggest_tags("The roses", ANN)} == {"travel", "garden"}
+
+
+def broken(*_: object) -> None:
+    raise StoreError("The disk is gone.")
+
+
+def test_labels_are_not_kept_in_mind_for_ever(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anamnos.system.tagging._NAMES", 5)
+    tell(memory)
+    for number in range(20):
+        memory.route("The roses", ANN, {f"place {number}": ANN})
+    assert memory._tagging is not None
+    assert len(memory._tagging._names) <= 5
 
 
 @pytest.mark.parametrize(("text", "k"), [("", 5), ("  ", 5), ("x", 0), ("x", True), ("x", 1_000)])

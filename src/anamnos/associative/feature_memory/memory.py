@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anamnos.associative.base import (
+    LARGEST,
+    MOST_STRENGTH,
     Array,
     CapacityWarning,
     Consolidated,
@@ -30,6 +32,7 @@ from anamnos.associative.base import (
     check_reading,
     check_state,
     check_vector,
+    check_vectors,
     checked_item,
     json_array,
     need,
@@ -188,10 +191,10 @@ class FeatureMemory:
         check_state(spec, state)
         memory = cls(spec)
         memory._items = items = Items.from_state(state)
-        memory._strengths = need(state, "strengths", (len(items),), np.float64, least=0).tolist()
+        memory._strengths = need(state, "strengths", (len(items),), np.float64, least=0, most=MOST_STRENGTH).tolist()
         memory._entropies = need(state, "entropies", (len(items),), np.float64).tolist()  # NaN: the label was given
         texts, folded = (stored_names(state, f"{name}_labels") for name in ("texts", "folded"))
-        rows = need(state, "texts", (len(texts), spec.dim), np.float32, least=-MOST_LENGTH, most=MOST_LENGTH)
+        rows = need(state, "texts", (len(texts), spec.dim), np.float32, least=-LARGEST, most=LARGEST)
         memory._texts = dict(zip(texts, rows, strict=True))
         sums = need(state, "folded", (len(folded), spec.dim + 2), np.float64, least=-1e40, most=1e40)
         check_bounds("folded", sums[:, :2], least=0)
@@ -200,7 +203,7 @@ class FeatureMemory:
             raise Corrupt(f"The slots of this state are not of {spec.dim} numbers.")
         memory._names = [label_name(value) for value in items.values]
         memory._room = np.array(items.codes, dtype=np.float32).reshape(-1, spec.dim)
-        check_bounds("items_codes", memory._room, -MOST_LENGTH, MOST_LENGTH)
+        check_bounds("items_codes", memory._room, -LARGEST, LARGEST)
         return memory
 
     # --- a classifier
@@ -394,12 +397,7 @@ class FeatureMemory:
         return tuple(ids)[: self.spec.neighbours]
 
     def _checked(self, features: ArrayLike) -> NDArray[np.float32]:
-        rows = np.asarray(features)
-        if rows.ndim != 2 or rows.shape[1] != self.spec.dim or rows.dtype.kind not in "buif":
-            raise InvalidInput(f"features must be of shape (n, {self.spec.dim}), got {rows.dtype} of {rows.shape}.")
-        if not np.isfinite(rows).all():
-            raise InvalidInput("features must be finite.")
-        return rows.astype(np.float32)
+        return check_vectors("features", features, self.spec.dim)
 
     @staticmethod
     def _label(name: str) -> Value:

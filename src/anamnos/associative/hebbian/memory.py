@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anamnos.associative.base import (
+    MOST_STRENGTH,
     Array,
     Consolidated,
     Forgotten,
@@ -22,8 +23,10 @@ from anamnos.associative.base import (
     Value,
     WriteReport,
     admit,
+    check_bounds,
     check_mask,
     check_reading,
+    check_room,
     check_state,
     checked_item,
     need,
@@ -56,6 +59,7 @@ class HebbianMemory(ABC):
     teacher = False
 
     def __init__(self, spec: Any) -> None:
+        check_room(16, spec.length)
         self.spec = spec
         self._clear()
 
@@ -170,7 +174,7 @@ class HebbianMemory(ABC):
         check_state(spec, state)
         memory = cls(spec)
         items = Items.from_state(state)
-        weights = need(state, "weights", (len(items),), np.float64, least=0, most=MOST_LENGTH)
+        weights = need(state, "weights", (len(items),), np.float64, least=0, most=MOST_STRENGTH)
         for code in items.codes:
             if code.shape != (spec.length,) or code.dtype != np.int8 or not code.any():
                 raise Corrupt(f"The patterns of this state are not of {spec.length} spins.")

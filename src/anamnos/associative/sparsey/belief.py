@@ -36,6 +36,7 @@ from anamnos.associative.base import (
     admit,
     check_mask,
     check_reading,
+    check_room,
     check_state,
     check_vector,
     check_whole,

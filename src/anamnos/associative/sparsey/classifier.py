@@ -68,8 +68,9 @@ class SparseyClassifier:
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Forget all and learn these items, in their order. Raises: InvalidInput."""
+        classes = _sorted(y)
         self.__dict__.pop("classes_", None)
-        return self.partial_fit(X, y, classes=np.unique(np.asarray(y)))
+        return self.partial_fit(X, y, classes=classes)
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
         """Learn these items too, in their order, each once.
@@ -84,7 +85,7 @@ class SparseyClassifier:
         if not hasattr(self, "classes_"):
             if classes is None:
                 raise InvalidInput("The first partial_fit needs classes: all labels that there will be.")
-            self._begin(pixels.shape[1], np.unique(np.asarray(classes)))
+            self._begin(pixels.shape[1], _sorted(classes))
         numbers = np.minimum(np.searchsorted(self.classes_, labels), len(self.classes_) - 1)
         if pixels.shape[1] != self.n_features_in_ or (unknown := labels[self.classes_[numbers] != labels]).size:
             wrong = f"{pixels.shape[1]} pixels" if pixels.shape[1] != self.n_features_in_ else f"label {unknown[0]!r}"
@@ -168,19 +169,23 @@ class SparseyClassifier:
         made = json_array({**settings, "standard_levels": self.levels is None, "features": self.n_features_in_})
         if self.classes_.dtype.kind == "O":
             raise InvalidInput("Labels that are Python objects cannot be stored.", hint="Use numbers or strings.")
-        return {"settings": made, "classes": self.classes_, **self.net_.state_dict(), **self.field_.state_dict()}
+        classes = json_array({"type": self.classes_.dtype.str, "labels": self.classes_.tolist()})
+        return {"settings": made, "classes": classes, **self.net_.state_dict(), **self.field_.state_dict()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Array]) -> Self:
         """Return the classifier that had this state. Raises: Corrupt."""
         settings = from_json_array(need(state, "settings"))
-        standard, features = settings.pop("standard_levels", True), settings.pop("features", 0)
-        image = settings.get("image")
-        made = cls(**{**settings, "image": None if image is None else tuple(image)})
+        try:
+            standard, features = settings.pop("standard_levels", True), settings.pop("features", 0)
+            image = settings.get("image")
+            made = cls(**{**settings, "image": None if image is None else tuple(image)})
+        except (AttributeError, TypeError) as exc:
+            raise Corrupt(f"The settings of this state are none of a classifier: {exc}.") from exc
         made.net_ = SparseyNet.from_state(state, compiled=made.compiled)
         made.levels = None if standard else tuple(made.net_.levels)
         made.field_ = ClassField.from_state(state, window=made.window)
-        made.classes_, made.n_features_in_ = need(state, "classes"), features
+        made.classes_, made.n_features_in_ = _labels(from_json_array(need(state, "classes"))), features
         if made.field_.counts.shape != (made.net_.size, len(made.classes_)):
             raise Corrupt("The class links of this state are not those of its net.")
         return made
@@ -236,3 +241,22 @@ class SparseyClassifier:
     def _fitted(self) -> None:
         if not hasattr(self, "classes_"):
             raise InvalidInput("This SparseyClassifier has learnt nothing yet.", hint="Call fit or partial_fit.")
+
+
+def _sorted(labels: ArrayLike) -> NDArray[Any]:
+    """Return each label once, in order. Raises: InvalidInput if they have none."""
+    try:
+        return np.unique(np.asarray(labels))
+    except TypeError as exc:
+        raise InvalidInput("The labels are of several kinds.", hint="Use numbers, or strings, for all.") from exc
+
+
+def _labels(held: Any) -> NDArray[Any]:
+    """Return the classes that ``state_dict`` wrote. Raises: Corrupt."""
+    try:
+        labels = np.array(held["labels"], dtype=np.dtype(held["type"]))
+    except (TypeError, ValueError, KeyError) as exc:
+        raise Corrupt("The classes of this state cannot be read.") from exc
+    if labels.dtype.kind not in "biufU" or labels.ndim != 1:
+        raise Corrupt("The classes of this state are neither numbers nor strings.")
+    return labels

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from anamnos.errors import Corrupt
+
 Winners = NDArray[np.int64]
 """(macs, Q): the winning unit of each module, -1 where the mac is silent."""
 
@@ -62,7 +64,9 @@ class Links:
         self.set[macs] += np.unpackbits(fresh, axis=2, count=self._onto).sum(axis=1, dtype=np.int64)
 
     def restore(self, bits: NDArray[np.uint8]) -> None:
-        """Take the weights of a state."""
+        """Take the weights of a state. Raises: Corrupt if no input, or no unit, has weights as well."""
+        if bits[:, -1].any() or (-self._onto % 8 and (bits[..., -1] & (1 << -self._onto % 8) - 1).any()):
+            raise Corrupt("The weights of this state lead from nowhere, or to nowhere.")
         self.bits = bits.copy()
         for mac, rows in enumerate(self.bits):
             self.set[mac] = np.unpackbits(rows, axis=1, count=self._onto).sum(axis=0, dtype=np.int64)

@@ -31,6 +31,7 @@ from anamnos.associative.base import (
     check_mask,
     check_positive,
     check_reading,
+    check_room,
     check_state,
     check_whole,
     checked_item,

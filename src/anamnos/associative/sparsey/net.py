@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from anamnos.associative.base import Array, check_positive, check_whole, from_json_array, json_array, need
+from anamnos.associative.base import Array, check_positive, check_room, check_whole, from_json_array, json_array, need
 from anamnos.associative.sparsey.csa import EDGES, CsaParameters, Reals, expansivity, sigmoid
 from anamnos.errors import Corrupt, InvalidInput, MissingExtra
 
@@ -89,6 +89,7 @@ class Level:
         self.fields = _fields(grid, shape)
         self.shape = (rows - grid.side) // grid.stride + 1, (columns - grid.side) // grid.stride + 1
         macs, inputs = self.fields.shape
+        check_room(macs, inputs, grid.modules * -(-grid.units // 64))
         self.weights = np.zeros((macs, inputs, grid.modules * -(-grid.units // 64)), dtype=np.uint64)
         self.filled = np.zeros((macs, grid.modules, grid.units), dtype=np.int32)
         self._seed = seed
@@ -165,6 +166,7 @@ class SparseyNet:
             check_whole(name, value)
         if not self.levels:
             raise InvalidInput("A net needs at least one level.")
+        check_whole("seed", self.seed, least=0)
         shape, self.grids = self.shape, []
         for number, grid in enumerate(self.levels):
             level = Level(grid, shape, self.seed + 1_000_003 * number)
@@ -211,18 +213,19 @@ class SparseyNet:
     def from_state(cls, state: Mapping[str, Array], *, compiled: bool | None = None) -> Self:
         """Return the net that had this state. Raises: Corrupt."""
         made = from_json_array(need(state, "net"))
-        levels = [MacGrid(**{**grid, "parameters": CsaParameters(**grid["parameters"])}) for grid in made["levels"]]
-        net = cls(tuple(made["shape"]), tuple(levels), made["seed"], compiled)
+        try:
+            levels = [MacGrid(**{**grid, "parameters": CsaParameters(**grid["parameters"])}) for grid in made["levels"]]
+            net = cls(tuple(made["shape"]), tuple(levels), made["seed"], compiled)
+        except (TypeError, KeyError, ValueError) as exc:
+            raise Corrupt(f"The net of this state is none: {exc}.") from exc
         for number, level in enumerate(net.grids):
-            weights = need(state, f"weights_{number}", level.weights.shape)
-            if weights.dtype != np.uint64:
-                raise Corrupt(f"The weights of level {number} are {weights.dtype}, not words of bits.")
+            weights = need(state, f"weights_{number}", level.weights.shape, np.uint64)
             level.weights = weights.copy()
             as_bytes = level.weights.astype("<u8").view(np.uint8).reshape(*weights.shape[:2], level.grid.modules, -1)
             for mac, filled in enumerate(level.filled):
                 on = np.unpackbits(as_bytes[mac], axis=-1, count=level.grid.units, bitorder="little")
                 filled[:] = on.sum(axis=0, dtype=np.int32)
-            clock = need(state, f"clock_{number}", (2,))
+            clock = need(state, f"clock_{number}", (2,), np.int64, least=0)
             level.presented, level.is_open = int(clock[0]), bool(clock[1])
         return net
 

@@ -191,6 +191,9 @@ class SequenceMemory:
         if len(lengths):
             memory._frames = np.split(np.unpackbits(packed, axis=1, count=spec.length), cuts)
             memory._winners = np.split(winners, cuts)
+        pairs = zip(memory._items.codes, memory._frames, strict=True)
+        if not all(np.array_equal(code, _digest(frames)) for code, frames in pairs):
+            raise Corrupt("The sequences of this state are not those of its items.")
         for name, links in memory._links().items():
             links.restore(need(state, name, links.bits.shape, np.uint8))
         return memory

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from anamnos.associative.base import Spec, check_choice, check_positive, check_whole
+from anamnos.associative.base import Spec, check_choice, check_positive, check_room, check_whole
 from anamnos.associative.sparsey.csa import CAPACITY, EDGES, SIMILARITY
 from anamnos.associative.sparsey.links import Links, neighbours, windows
 from anamnos.associative.sparsey.mac import capacity
@@ -89,6 +89,8 @@ class SequenceSpec(Spec):
         if self.field and not pictures:
             raise InvalidInput(f"A frame of {self.length} bits, {self.width} wide, has no patches of {self.field}.")
         check_whole("parents", self.parents, least=0, most=min(self.grid))
+        units, inputs = self.modules * self.units, self.field**2 if self.field else self.length
+        check_room(math.prod(self.grid), max(inputs, 9 * units, self.parents**2 * units), units)
 
     @property
     def height(self) -> int:
