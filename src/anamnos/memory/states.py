@@ -10,10 +10,11 @@ from typing import Any
 from anamnos.associative.base import AssociativeMemory
 from anamnos.associative.payload import MEDIA_TYPE, MOST_BYTES, cubes_in, from_payload, to_payload
 from anamnos.cube import Annotations, BlobRef, CubeId, MemCube, Provenance, Role, Scope, Substrate, check_name
-from anamnos.errors import InvalidInput, NotFound
+from anamnos.errors import AccessDenied, Conflict, NotFound
 from anamnos.memory.checks import check_scope
 from anamnos.memory.core import Core
 from anamnos.system.codec import is_packed, pack, unpack
+from anamnos.system.governance.sensitivity import LABELS
 from anamnos.types import Op, OpKind, Receipt
 
 _OPERATOR = "save_state/1"
@@ -28,13 +29,14 @@ class States(Core):
         The cube has substrate neural and role state; its content is a file of the vault, encrypted if that is. It is
         derived from the cubes that the memory was written with: deleting one of them deletes all its versions, since
         what was superposed cannot be taken out. To keep the rest, load it before, ``forget`` the cube in it, save anew.
-        Raises: InvalidInput, NotFound if one of those cubes is not there; then nothing has changed.
+        Raises: InvalidInput; NotFound if one of those cubes is not there; Conflict if somebody else saved under this
+        name at the same time. Then nothing has changed.
         """
         check_scope(scope)
         payload = to_payload(state)
         sources = cubes_in(payload)
         for cube_id in sources:
-            self._get(cube_id, replace(scope, agent=None, session=None))
+            self._get(cube_id, _owners(scope))
         key = _key(check_name("name", name), scope)
         notes = {"state": {"name": name, **state.spec.to_dict(), "load": state.load().to_dict()}}
         blobs, before = self.vault.blobs, self.vault.store.blob_names()
@@ -43,6 +45,8 @@ class States(Core):
         ref = blobs.put(kept, MEDIA_TYPE)
         try:
             receipt = self._write([self._state_op(key, ref, scope, sources, notes)])
+            if receipt.outcomes == ("unchanged",) and self._get(receipt.ids[0], scope).content != ref:
+                raise Conflict(f"Somebody else saved {name!r} just now.", hint="Load it, and make the change again.")
         except BaseException:
             if ref.sha256 not in before and ref.sha256 not in self.vault.store.blob_names():
                 blobs.delete(ref.sha256)
@@ -51,15 +55,21 @@ class States(Core):
         return receipt
 
     def load_state(self, name: str, scope: Scope, *, version: int | None = None) -> AssociativeMemory:
-        """Return an associative memory that was saved. Raises: NotFound, Corrupt."""
+        """Return an associative memory that was saved. Raises: NotFound, AccessDenied, Corrupt."""
         check_scope(scope)
         found = self.vault.store.find([key := _key(check_name("name", name), scope)]).get(key)
-        if found is None:
-            raise NotFound(f"There is no state {name!r} in the scope {scope}.")
-        content = self._get(found, scope, version=version).content
-        if isinstance(content, str):
-            raise InvalidInput(f"{name} is a text, no state.")
-        kept = self.vault.blobs.get(content)
+        try:
+            cube = None if found is None else self._get(found, scope, version=version)
+        except NotFound:  # whose words would tell that there is one which is closed to the principal
+            cube = None
+        if cube is None or isinstance(cube.content, str):
+            which = f"state {name!r}" + (f" version {version}" if version is not None else "")
+            raise NotFound(f"There is no {which} in the scope {scope}.")
+        if self._guard.hides() and set(cube.policy.sensitivity) & set(LABELS):
+            self._guard.denied("load_state", cube.id)
+            raise AccessDenied(f"The state {name!r} holds what is delicate.", hint="That needs the right sensitive.")
+        self._guard.read("load_state", cube.id)
+        kept = self.vault.blobs.get(cube.content)
         return from_payload(unpack(kept, most_bytes=MOST_BYTES) if is_packed(kept) else kept)
 
     def _state_op(
@@ -81,6 +91,13 @@ class States(Core):
         old = self._get(known, scope)
         cube = old.next_version(content=ref, provenance=made, annotations=replace(old.annotations, data=notes))
         return Op(OpKind.UPDATE, target=known, cube=self._guard.admitted(cube), key=key)
+
+
+def _owners(scope: Scope) -> Scope:
+    """Return the widest scope of the same owner, whose cubes a state may be made of."""
+    if scope.user is not None:
+        return replace(scope, agent=None, session=None)
+    return replace(scope, session=None) if scope.agent is not None else scope
 
 
 def _key(name: str, scope: Scope) -> bytes:
