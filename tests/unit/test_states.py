@@ -1,5 +1,6 @@
 """Associative memories in a vault: saved, loaded, versioned, deleted with what they were made of."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,40 @@ def test_a_bad_name_changes_nothing(memory: Memory) -> None:
         memory.save_state("", hopfield(), ANN)
     assert memory.list(ANN) == []
     assert list(memory.vault.blobs.names()) == []
+
+
+def test_an_export_brings_the_state_along_or_says_what_is_missing(memory: Memory, tmp_path: Path) -> None:
+    state = hopfield(memory.add("first", ANN).ids)
+    memory.save_state("axes", state, ANN)
+    memory.export(tmp_path / "all.jsonl")
+    with Memory(tmp_path / "other", embedder=FakeEmbedder()) as other:
+        other.import_(tmp_path / "all.jsonl")
+        assert digest(other.load_state("axes", ANN).state_dict()) == digest(state.state_dict())
+        assert other.verify() == []
+    lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text("utf-8").splitlines()]
+    bare = [json.dumps({name: value for name, value in line.items() if name != "blob"}) for line in lines]
+    (tmp_path / "bare.jsonl").write_text("\n".join(bare) + "\n", "utf-8")
+    with Memory(tmp_path / "third", embedder=FakeEmbedder()) as third:
+        with pytest.raises(InvalidInput, match="no text are missing"):
+            third.import_(tmp_path / "bare.jsonl")
+        assert third.list(ANN) == []
+    changed = (tmp_path / "all.jsonl").read_text("utf-8").replace('"blob": "UEsD', '"blob": "AEsD')
+    (tmp_path / "changed.jsonl").write_text(changed, "utf-8")
+    with Memory(tmp_path / "fourth", embedder=FakeEmbedder()) as fourth, pytest.raises(InvalidInput, match="damaged"):
+        fourth.import_(tmp_path / "changed.jsonl")
+
+
+def test_a_redacted_export_leaves_states_out(memory: Memory, tmp_path: Path) -> None:
+    memory.add("My card is 4111 1111 1111 1111", ANN)
+    memory.save_state("axes", hopfield(), ANN)
+    memory.export(tmp_path / "all.jsonl", redact=True)
+    assert '"neural"' not in (tmp_path / "all.jsonl").read_text("utf-8")
+
+
+def test_a_state_is_changed_by_saving_only(memory: Memory) -> None:
+    cube_id = memory.save_state("axes", hopfield(), ANN).ids[0]
+    with pytest.raises(InvalidInput, match="not text"):
+        memory.update(cube_id, ANN, tags=["x"])
 
 
 def test_an_export_and_a_backup_have_the_state(memory: Memory, tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ class Keeping(Core):
     def export(self, path: str | Path, scope: Scope | None = None, *, redact: bool = False) -> int:
         """Write every version of every memory of a scope (None: of all) to a JSON Lines file; return how many.
 
-        redact  e-mail addresses, phone and card numbers, keys … are written as labels, their texts without vectors
+        redact  e-mail addresses, phone and card numbers, keys … are written as labels, their texts without vectors;
+                what is no text, in which nobody can see that, is left out
         Memories of installed bundles are left out. The file must not be there. Its format: docs/formats/export.md.
         """
         hide = redacted if redact or self._guard.hides() else None
@@ -36,8 +37,9 @@ class Keeping(Core):
             scope,
             self._info,
             self._clock(),
-            keep=lambda cube: not is_installed(cube.scope),
+            keep=lambda cube: not is_installed(cube.scope) and (hide is None or isinstance(cube.content, str)),
             shown=hide,
+            blob=self.vault.blobs.get,
         )
         self._guard.copied("export", Path(path))
         return written
@@ -45,18 +47,18 @@ class Keeping(Core):
     def import_(self, path: str | Path, *, progress: Progress | None = None) -> Receipt:
         """Read what ``export`` wrote, all or nothing; what is there already stays as it is.
 
-        Vectors of another embedder are made anew. Raises: InvalidInput if the file is damaged or cut off, Conflict
-        if a version is there with other content; then nothing has changed.
+        Vectors of another embedder are made anew. Raises: InvalidInput if the file is damaged or cut off, or lacks what
+        a memory refers to that is no text; Conflict if a version is there with other content; then nothing has changed.
         """
         self._govern("import")
         items = read_export(Path(path), self._info)
         keys = self._keys_to_import(items)
-        return self._write(
-            [
-                Op(OpKind.RESTORE, cube=item.cube, derived=derived, key=keys[item.cube.id, item.cube.version])
-                for item, derived in zip(items, self._derived(items, progress), strict=True)
-            ]
-        )
+        ops = [
+            Op(OpKind.RESTORE, cube=item.cube, derived=derived, key=keys[item.cube.id, item.cube.version])
+            for item, derived in zip(items, self._derived(items, progress), strict=True)
+        ]
+        with self._blobs_kept({ref: item.blob for item in items if not isinstance(ref := item.cube.content, str)}):
+            return self._write(ops)
 
     def backup(self, folder: str | Path, *, incremental: bool = False) -> BackupReport:
         """Copy the vault to a new folder, consistently, while others read and write, and return what was written.

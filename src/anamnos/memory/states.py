@@ -39,19 +39,13 @@ class States(Core):
             self._get(cube_id, _owners(scope))
         key = _key(check_name("name", name), scope)
         notes = {"state": {"name": name, **state.spec.to_dict(), "load": state.load().to_dict()}}
-        blobs, before = self.vault.blobs, self.vault.store.blob_names()
         how: Any = self.settings.codec
         kept = payload if how == "none" else pack(payload, how)
-        ref = blobs.put(kept, MEDIA_TYPE)
-        try:
+        ref = BlobRef(hashlib.sha256(kept).hexdigest(), len(kept), MEDIA_TYPE)
+        with self._blobs_kept({ref: kept}):
             receipt = self._write([self._state_op(key, ref, scope, sources, notes)])
             if receipt.outcomes == ("unchanged",) and self._get(receipt.ids[0], scope).content != ref:
                 raise Conflict(f"Somebody else saved {name!r} just now.", hint="Load it, and make the change again.")
-        except BaseException:
-            if ref.sha256 not in before and ref.sha256 not in self.vault.store.blob_names():
-                blobs.delete(ref.sha256)
-            raise
-        blobs.put(kept, MEDIA_TYPE)  # nobody knew of it until now, so somebody may have cleared it away
         return receipt
 
     def load_state(self, name: str, scope: Scope, *, version: int | None = None) -> AssociativeMemory:

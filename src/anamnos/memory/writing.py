@@ -225,6 +225,11 @@ class Writing(Core):
             check_version("expected_version", expected_version)
             current = replace(current, version=expected_version)
         changes: dict[str, Any] = {}
+        if not isinstance(current.content, str):
+            raise InvalidInput(
+                f"Memory {current.id} holds {current.substrate} memory, not text.",
+                hint="save_state writes its next version.",
+            )
         if content is not None and self._checked_text(content) != current.content:
             changes["content"] = content
             believed = current.provenance.trust if level is None else min(level, current.provenance.trust)

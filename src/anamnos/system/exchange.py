@@ -10,12 +10,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from anamnos.cube import MemCube, Scope, Substrate, to_iso
+from anamnos.cube import BlobRef, MemCube, Scope, Substrate, to_iso
 from anamnos.errors import AnamnosError, InvalidInput, StoreError
 from anamnos.store.base import EmbedderInfo, Store
 from anamnos.types import Vector
@@ -29,12 +30,14 @@ class Exported:
 
     vector  of the reading vault's embedder; None if the file has none of it
     tokens  of the same embedder; b"" if the file has none
+    blob    what a cube that is no text refers to; None if the file has it not
     """
 
     cube: MemCube
     key: bytes
     vector: Vector | None
     tokens: bytes = b""
+    blob: bytes | None = None
 
     @property
     def is_text(self) -> bool:
@@ -49,11 +52,13 @@ def write_export(
     now: datetime,
     keep: Callable[[MemCube], bool] = lambda cube: True,
     shown: Callable[[MemCube], MemCube] | None = None,
+    blob: Callable[[BlobRef], bytes] | None = None,
 ) -> int:
     """Write the versions of a scope's cubes to ``path``, one JSON object a line; return how many.
 
     keep   says of each version whether it is written
     shown  makes of each version what is written; one that it changes goes without key and vectors, which would tell
+    blob   gives the bytes that a cube refers to which is no text; None: they are not written
     Raises: InvalidInput if the file is there; StoreError if it cannot be written. A half-written file is removed.
     """
     count = 0
@@ -78,6 +83,8 @@ def write_export(
                     line["vector"] = base64.b64encode(derived.vector.astype("<f4").tobytes()).decode()
                     if derived.tokens:
                         line["tokens"] = base64.b64encode(derived.tokens).decode()
+                if blob is not None and not isinstance(cube.content, str):
+                    line["blob"] = base64.b64encode(blob(cube.content)).decode()
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
                 count += 1
             file.write(json.dumps({"end": True, "count": count}) + "\n")
@@ -142,9 +149,12 @@ def _exported(path: str, number: int, line: dict[str, Any], info: EmbedderInfo |
             if vector.shape != (info.dim,) or not np.isfinite(vector).all():
                 raise InvalidInput(f"a vector of shape {vector.shape} or with numbers that are not finite")
             tokens = base64.b64decode(line.get("tokens", ""), validate=True)
+        blob = base64.b64decode(line["blob"], validate=True) if "blob" in line else None
+        if blob is not None and (isinstance(cube.content, str) or sha256(blob).hexdigest() != cube.content.sha256):
+            raise InvalidInput("a blob that is not the one that the memory refers to")
     except (AnamnosError, KeyError, ValueError, TypeError, binascii.Error) as exc:
         raise InvalidInput(f"{path}, line {number}, is damaged: {exc}.") from exc
-    return Exported(cube, key, vector, tokens)
+    return Exported(cube, key, vector, tokens, blob)
 
 
 def _json(path: str, number: int, line: str) -> dict[str, Any]:

@@ -372,13 +372,19 @@ class Bundles:
     def _apply(self, bundle: Bundle, ops: Sequence[Op], also: Callable[[Transaction], None]) -> Receipt:
         """Carry out operations of which the blobs are in a bundle; if they fail, the blobs are gone again."""
         blobs, new = self._vault.blobs, set()
+        refs = {ref for op in ops if op.cube is not None and not isinstance(ref := op.cube.content, str)}
+
+        def put() -> None:
+            for ref in refs:
+                if not blobs.path(ref.sha256).exists():
+                    new.add(ref.sha256)
+                blobs.put(bundle.read(f"blobs/{ref.sha256[:2]}/{ref.sha256}"), ref.media_type)
+
         try:
-            for op in ops:
-                if op.cube is not None and not isinstance(ref := op.cube.content, str):
-                    if not blobs.path(ref.sha256).exists():
-                        new.add(ref.sha256)
-                    blobs.put(bundle.read(f"blobs/{ref.sha256[:2]}/{ref.sha256}"), ref.media_type)
-            return self._clean(self._write(ops, also))
+            put()
+            receipt = self._write(ops, also)
+            put()  # nobody knew of them until now, so somebody may have cleared them away
+            return self._clean(receipt)
         except BaseException:
             for sha256 in new - self._vault.store.blob_names():
                 blobs.delete(sha256)
