@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anamnos.associative.base import digest
+from anamnos.associative.arrays import digest
 from anamnos.associative.payload import from_payload, to_payload
 from anamnos.errors import LimitExceeded
 from anamnos.testing.fakes import seeded_ids

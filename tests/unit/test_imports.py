@@ -45,7 +45,7 @@ STRATEGIES = {  # folder -> what its strategies share
     | {"buckets"},
     "store": {"rows", "base", "apply", "files", "jobs", "keys", "sealed", "migrations", "working", "ledger", "inherit"},
     "activation": {"base"},
-    "associative": {"base", "codes", "readouts", "payload"},
+    "associative": {"base", "arrays", "checks", "items", "codes", "readouts", "payload"},
     "evolve/resolve": {"base", "changes", "claims", "known", "slots"},
     "evolve/link": {"base"},
     "evolve/consolidate": {"base"},

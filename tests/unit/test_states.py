@@ -9,7 +9,7 @@ import pytest
 
 from anamnos import Memory, Scope, Substrate
 from anamnos.associative import create
-from anamnos.associative.base import digest
+from anamnos.associative.arrays import digest
 from anamnos.errors import ConfigError, InvalidInput, NotFound
 from anamnos.testing.fakes import FakeEmbedder
 

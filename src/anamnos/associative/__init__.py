@@ -8,7 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from anamnos.associative.base import AssociativeMemory, Spec, check_choice
+from anamnos.associative.base import AssociativeMemory, Spec
+from anamnos.associative.checks import check_choice
 
 SYSTEMS = {
     # name: module, class, spec

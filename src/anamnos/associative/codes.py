@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anamnos.associative.base import check_room, check_whole
+from anamnos.associative.checks import check_room, check_whole
 from anamnos.errors import InvalidInput
 
 Bits = NDArray[np.uint8]

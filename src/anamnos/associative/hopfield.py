@@ -16,28 +16,21 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from anamnos.associative.arrays import Array, check_bounds
 from anamnos.associative.base import (
-    LARGEST,
-    Array,
     Consolidated,
     Forgotten,
-    Items,
     Load,
     Recall,
     Spec,
     Value,
     WriteReport,
     admit,
-    check_bounds,
-    check_mask,
-    check_positive,
-    check_reading,
     check_state,
-    check_vector,
-    check_whole,
-    checked_item,
     spec_array,
 )
+from anamnos.associative.checks import LARGEST, check_mask, check_positive, check_reading, check_vector, check_whole
+from anamnos.associative.items import Items, checked_item
 from anamnos.errors import Corrupt
 
 _STEPS = 20

@@ -20,31 +20,31 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from anamnos.associative.arrays import Array, need
 from anamnos.associative.base import (
-    MOST_STRENGTH,
-    Array,
     Consolidated,
     Forgotten,
-    Items,
     Load,
     Recall,
     Spec,
     Value,
     WriteReport,
     admit,
+    check_state,
+    spec_array,
+)
+from anamnos.associative.checks import (
+    MOST_STRENGTH,
     check_bits,
     check_choice,
     check_mask,
     check_positive,
     check_reading,
     check_room,
-    check_state,
     check_whole,
-    checked_item,
-    need,
-    spec_array,
 )
 from anamnos.associative.codes import Bits
+from anamnos.associative.items import Items, checked_item
 from anamnos.errors import Corrupt, InvalidInput
 
 Words = NDArray[np.uint64]

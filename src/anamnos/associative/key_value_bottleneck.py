@@ -17,33 +17,31 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from anamnos.associative.arrays import Array, json_array, need, stored_names
 from anamnos.associative.base import (
-    LARGEST,
-    MOST_STRENGTH,
-    Array,
     Consolidated,
     Forgotten,
-    Items,
     Load,
     Recall,
     Spec,
     Value,
     WriteReport,
     admit,
+    check_state,
+    spec_array,
+)
+from anamnos.associative.checks import (
+    LARGEST,
+    MOST_STRENGTH,
     check_mask,
     check_positive,
     check_reading,
     check_room,
-    check_state,
     check_vector,
     check_vectors,
     check_whole,
-    checked_item,
-    json_array,
-    need,
-    spec_array,
-    stored_names,
 )
+from anamnos.associative.items import Items, checked_item
 from anamnos.cube import thaw_json
 from anamnos.errors import Conflict, Corrupt, InvalidInput
 

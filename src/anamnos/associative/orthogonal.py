@@ -17,15 +17,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anamnos.associative.base import (
-    LARGEST,
-    Array,
-    CapacityWarning,
-    check_whole,
-    from_json_array,
-    json_array,
-    need,
-)
+from anamnos.associative.arrays import Array, from_json_array, json_array, need
+from anamnos.associative.base import CapacityWarning
+from anamnos.associative.checks import LARGEST, check_whole
 from anamnos.errors import Conflict, Corrupt, InvalidInput, LimitExceeded, MissingExtra
 
 Floats = NDArray[np.float32]

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from anamnos.associative.base import Array, AssociativeMemory, digest, from_json_array
+from anamnos.associative.arrays import Array, digest, from_json_array
+from anamnos.associative.base import AssociativeMemory
 from anamnos.cube import CubeId
 from anamnos.errors import Corrupt, InvalidInput, LimitExceeded
 

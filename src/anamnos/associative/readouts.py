@@ -8,7 +8,8 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from anamnos.associative.base import Array, check_choice, check_whole, need
+from anamnos.associative.arrays import Array, need
+from anamnos.associative.checks import check_choice, check_whole
 from anamnos.errors import Corrupt, InvalidInput
 
 Form = Literal["counts", "union", "window"]

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from anamnos.associative import create, memory_class
-from anamnos.associative.base import WARN_AT, AssociativeMemory, CapacityWarning, digest
+from anamnos.associative.arrays import digest
+from anamnos.associative.base import WARN_AT, AssociativeMemory, CapacityWarning
 from anamnos.associative.payload import from_payload, to_payload
 from anamnos.cube import CubeId
 from anamnos.errors import Corrupt, InvalidInput, LimitExceeded

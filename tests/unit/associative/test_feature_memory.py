@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anamnos.associative.base import CapacityWarning, digest
+from anamnos.associative.arrays import digest
+from anamnos.associative.base import CapacityWarning
 from anamnos.associative.classifier import MemoryClassifier
 from anamnos.associative.feature_memory import FeatureMemory, FeatureMemorySpec
 from anamnos.associative.payload import from_payload, to_payload

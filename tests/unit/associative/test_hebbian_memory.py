@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anamnos.associative.base import digest
+from anamnos.associative.arrays import digest
 from anamnos.associative.hebbian.dense import DenseHebbian, DenseHebbianSpec
 from anamnos.associative.hebbian.multitask import MultitaskMemory, MultitaskSpec
 from anamnos.errors import InvalidInput

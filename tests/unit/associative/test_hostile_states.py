@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from anamnos.associative import SYSTEMS, create, memory_class
-from anamnos.associative.base import LARGEST, AssociativeMemory, digest, json_array
+from anamnos.associative.arrays import digest, json_array
+from anamnos.associative.base import AssociativeMemory
+from anamnos.associative.checks import LARGEST
 from anamnos.associative.codes import TopK
 from anamnos.associative.payload import from_payload, to_payload
 from anamnos.errors import AnamnosError, Corrupt, InvalidInput

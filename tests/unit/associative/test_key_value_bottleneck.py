@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anamnos.associative.base import digest
+from anamnos.associative.arrays import digest
 from anamnos.associative.classifier import MemoryClassifier
 from anamnos.associative.key_value_bottleneck import KeyValueBottleneck, KeyValueSpec
 from anamnos.errors import Conflict, InvalidInput

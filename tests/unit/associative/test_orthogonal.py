@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anamnos.associative.base import CapacityWarning, digest
+from anamnos.associative.arrays import digest
+from anamnos.associative.base import CapacityWarning
 from anamnos.associative.orthogonal import OrthogonalGuard, Subspace
 from anamnos.errors import Conflict, Corrupt, InvalidInput, LimitExceeded, MissingExtra
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from anamnos.associative import sdr
-from anamnos.associative.base import digest
+from anamnos.associative.arrays import digest
 from anamnos.associative.sdr import SdrFilter, SdrFilterSpec
 from anamnos.errors import InvalidInput
 from anamnos.testing.associative_contract import AssociativeContract

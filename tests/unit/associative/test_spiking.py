@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anamnos.associative.base import digest
+from anamnos.associative.arrays import digest
 from anamnos.associative.spiking import CA3Memory, CA3Network, CA3Spec, Operation, ca3_capacity, settled, wrong_cells
 from anamnos.errors import InvalidInput
 from anamnos.testing.associative_contract import AssociativeContract

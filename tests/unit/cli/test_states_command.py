@@ -10,7 +10,7 @@ import pytest
 
 from anamnos import Memory, Scope
 from anamnos.associative import create
-from anamnos.associative.base import digest
+from anamnos.associative.arrays import digest
 from anamnos.associative.payload import from_payload, to_payload
 
 from .conftest import Cli

@@ -8,7 +8,8 @@ import pytest
 
 from anamnos import Memory, Scope
 from anamnos.associative import create
-from anamnos.associative.base import AssociativeMemory, digest
+from anamnos.associative.arrays import digest
+from anamnos.associative.base import AssociativeMemory
 from anamnos.associative.payload import MEDIA_TYPE, to_payload
 from anamnos.cube import LinkKind
 from anamnos.errors import NotFound

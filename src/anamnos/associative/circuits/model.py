@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anamnos.associative.base import check_positive, check_whole
+from anamnos.associative.checks import check_positive, check_whole
 from anamnos.associative.circuits import coder
 from anamnos.associative.circuits.structure import Floats, Rows, Tree
 from anamnos.associative.circuits.tables import BITS, Tables

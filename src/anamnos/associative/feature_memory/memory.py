@@ -14,34 +14,24 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from anamnos.associative.arrays import Array, check_bounds, json_array, need, stored_names
 from anamnos.associative.base import (
-    LARGEST,
-    MOST_STRENGTH,
-    Array,
     CapacityWarning,
     Consolidated,
     Forgotten,
-    Items,
     Load,
     Recall,
     Value,
     WriteReport,
     admit,
-    check_bounds,
-    check_mask,
-    check_reading,
     check_state,
-    check_vector,
-    check_vectors,
-    checked_item,
-    json_array,
-    need,
     spec_array,
-    stored_names,
 )
+from anamnos.associative.checks import LARGEST, MOST_STRENGTH, check_mask, check_reading, check_vector, check_vectors
 from anamnos.associative.feature_memory import dual, knn, prototype
 from anamnos.associative.feature_memory.held import Floats, Folded, Held, cosines_to, label_name
 from anamnos.associative.feature_memory.spec import FeatureMemorySpec
+from anamnos.associative.items import Items, checked_item
 from anamnos.cube import freeze_json
 from anamnos.errors import Corrupt, InvalidInput
 

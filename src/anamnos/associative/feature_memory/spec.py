@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from anamnos.associative.base import Spec, check_choice, check_positive, check_whole
+from anamnos.associative.base import Spec
+from anamnos.associative.checks import check_choice, check_positive, check_whole
 from anamnos.errors import InvalidInput
 
 Policy = Literal["knn", "dual", "prototype"]

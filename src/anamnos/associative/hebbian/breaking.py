@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anamnos.associative.base import check_positive
+from anamnos.associative.checks import check_positive
 from anamnos.associative.hebbian.dynamics import check_order
 from anamnos.errors import InvalidInput
 

@@ -13,7 +13,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anamnos.associative.base import Spec, check_signs, check_whole
+from anamnos.associative.base import Spec
+from anamnos.associative.checks import check_signs, check_whole
 from anamnos.associative.hebbian.dynamics import Spins, check_order
 from anamnos.associative.hebbian.memory import HebbianMemory
 from anamnos.associative.hebbian.replica import capacity, patterns_per_load, retrieval

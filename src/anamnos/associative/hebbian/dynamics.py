@@ -17,7 +17,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anamnos.associative.base import check_positive
+from anamnos.associative.checks import check_positive
 from anamnos.associative.hebbian.kernels import fast_sweep
 from anamnos.errors import InvalidInput
 

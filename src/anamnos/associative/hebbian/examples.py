@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anamnos.associative.base import check_positive, check_whole
+from anamnos.associative.checks import check_positive, check_whole
 from anamnos.associative.hebbian.replica import crosstalk
 from anamnos.errors import InvalidInput
 

@@ -17,7 +17,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anamnos.associative.base import check_positive, check_whole
+from anamnos.associative.checks import check_positive, check_whole
 from anamnos.errors import InvalidInput
 
 Real = NDArray[np.float64]

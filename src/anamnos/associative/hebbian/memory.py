@@ -12,27 +12,21 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from anamnos.associative.arrays import Array, check_bounds, need
 from anamnos.associative.base import (
-    MOST_STRENGTH,
-    Array,
     Consolidated,
     Forgotten,
-    Items,
     Load,
     Recall,
     Value,
     WriteReport,
     admit,
-    check_bounds,
-    check_mask,
-    check_reading,
-    check_room,
     check_state,
-    checked_item,
-    need,
     spec_array,
 )
+from anamnos.associative.checks import MOST_STRENGTH, check_mask, check_reading, check_room
 from anamnos.associative.hebbian.dynamics import SWEEPS, Network, Spins, network
+from anamnos.associative.items import Items, checked_item
 from anamnos.cube import thaw_json
 from anamnos.errors import Corrupt
 

@@ -15,7 +15,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anamnos.associative.base import Spec, check_whole
+from anamnos.associative.base import Spec
+from anamnos.associative.checks import check_whole
 from anamnos.associative.hebbian.dynamics import Spins
 from anamnos.associative.hebbian.memory import HebbianMemory
 from anamnos.errors import InvalidInput

@@ -18,7 +18,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anamnos.associative.base import check_positive
+from anamnos.associative.checks import check_positive
 from anamnos.associative.hebbian.dynamics import check_order
 
 Real = NDArray[np.float64]

@@ -23,26 +23,21 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from anamnos.associative.arrays import Array
 from anamnos.associative.base import (
-    Array,
     Consolidated,
     Forgotten,
-    Items,
     Load,
     Recall,
     Spec,
     Value,
     WriteReport,
     admit,
-    check_mask,
-    check_reading,
-    check_room,
     check_state,
-    check_vector,
-    check_whole,
-    checked_item,
     spec_array,
 )
+from anamnos.associative.checks import check_mask, check_reading, check_room, check_vector, check_whole
+from anamnos.associative.items import Items, checked_item
 from anamnos.associative.sparsey.csa import best
 from anamnos.cube import CubeId
 from anamnos.errors import Corrupt, InvalidInput

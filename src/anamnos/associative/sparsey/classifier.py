@@ -9,7 +9,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anamnos.associative.base import Array, check_choice, check_positive, check_whole, from_json_array, json_array, need
+from anamnos.associative.arrays import Array, from_json_array, json_array, need
+from anamnos.associative.checks import check_choice, check_positive, check_whole
 from anamnos.associative.codes import edge_bits
 from anamnos.associative.payload import read_state, to_payload
 from anamnos.associative.readouts import FORMS, ClassField, Form

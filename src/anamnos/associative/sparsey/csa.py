@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anamnos.associative.base import check_positive
+from anamnos.associative.checks import check_positive
 from anamnos.errors import InvalidInput
 
 Reals = NDArray[np.floating[Any]]

@@ -16,29 +16,22 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from anamnos.associative.arrays import Array, need
 from anamnos.associative.base import (
-    Array,
     Consolidated,
     Forgotten,
-    Items,
     Load,
     Recall,
     Spec,
     Value,
     WriteReport,
     admit,
-    check_bits,
-    check_mask,
-    check_positive,
-    check_reading,
-    check_room,
     check_state,
-    check_whole,
-    checked_item,
-    need,
     spec_array,
 )
+from anamnos.associative.checks import check_bits, check_mask, check_positive, check_reading, check_room, check_whole
 from anamnos.associative.codes import Bits, top_bits
+from anamnos.associative.items import Items, checked_item
 from anamnos.associative.sparsey.csa import CsaParameters, best, choose, familiarity, normalised
 from anamnos.errors import Corrupt, InvalidInput
 

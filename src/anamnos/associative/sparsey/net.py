@@ -15,7 +15,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from anamnos.associative.base import Array, check_positive, check_room, check_whole, from_json_array, json_array, need
+from anamnos.associative.arrays import Array, from_json_array, json_array, need
+from anamnos.associative.checks import check_positive, check_room, check_whole
 from anamnos.associative.sparsey.csa import EDGES, CsaParameters, Reals, expansivity, sigmoid
 from anamnos.errors import Corrupt, InvalidInput, MissingExtra
 

@@ -18,24 +18,21 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from anamnos.associative.arrays import Array, need
 from anamnos.associative.base import (
-    Array,
     Consolidated,
     Forgotten,
-    Items,
     Load,
     Recall,
     Value,
     WriteReport,
     admit,
-    check_mask,
-    check_reading,
     check_state,
-    checked_item,
-    need,
     spec_array,
 )
+from anamnos.associative.checks import check_mask, check_reading
 from anamnos.associative.codes import Bits, top_bits
+from anamnos.associative.items import Items, checked_item
 from anamnos.associative.readouts import ClassField, Form
 from anamnos.associative.sparsey.links import Links, Winners, pixels
 from anamnos.associative.sparsey.sequence_net import Step

@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from anamnos.associative.base import Spec, check_choice, check_positive, check_room, check_whole
+from anamnos.associative.base import Spec
+from anamnos.associative.checks import check_choice, check_positive, check_room, check_whole
 from anamnos.associative.sparsey.csa import CAPACITY, EDGES, SIMILARITY
 from anamnos.associative.sparsey.links import Links, neighbours, windows
 from anamnos.associative.sparsey.mac import capacity

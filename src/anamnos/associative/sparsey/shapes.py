@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anamnos.associative.base import check_positive, check_whole
+from anamnos.associative.checks import check_positive, check_whole
 from anamnos.errors import InvalidInput
 
 Bits = NDArray[np.uint8]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anamnos.associative.base import json_array, spec_array
+from anamnos.associative.arrays import json_array
+from anamnos.associative.base import spec_array
 from anamnos.associative.hopfield import HopfieldSlots, HopfieldSpec
 from anamnos.bench.associative.experiment import Experiment, Setting, Table
 from anamnos.bench.limits import Limit
