@@ -206,6 +206,8 @@ class HopfieldSlots:
 
 def _largest(weights: NDArray[np.float32], k: int) -> NDArray[np.intp]:
     """Return the places of the ``k`` largest, largest first, the first of equals."""
+    if k == 1:
+        return np.array([weights.argmax()])
     least = np.partition(weights, -k)[-k] if k < len(weights) else weights.min()
     above = np.flatnonzero(weights >= least)
     return above[np.argsort(-weights[above], kind="stable")][:k]
