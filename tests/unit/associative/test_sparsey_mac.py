@@ -1,6 +1,5 @@
 """One mac of Sparsey: the laws of an associative memory, and what is said of its codes and its capacity."""
 
-import time
 from copy import deepcopy
 from typing import Any
 
@@ -126,17 +125,6 @@ def test_uniform_codes_come_back_as_the_formula_says() -> None:
     assert right[0] > 0.99
     assert 0.75 < right[1] < 0.95
     assert right[2] < 0.6
-
-
-def test_writes_take_the_same_time_whatever_is_stored() -> None:
-    memory = SparseyMac(SparseySpec(length=2_000, active=20, modules=25, units=32))
-    keys = patterns(np.random.default_rng(4), 1_100, 2_000)
-    took = []
-    for key in keys:
-        start = time.perf_counter()
-        memory.write(key)
-        took.append(time.perf_counter() - start)
-    assert np.median(took[-100:]) < 1.5 * np.median(took[50:150])
 
 
 def test_old_weights_fade_and_those_used_twice_stay() -> None:
