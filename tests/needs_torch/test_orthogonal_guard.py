@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
-from anamnos.associative.base import digest  # noqa: E402
+from anamnos.associative.arrays import digest  # noqa: E402
 from anamnos.associative.orthogonal import OrthogonalGuard  # noqa: E402
 from anamnos.errors import InvalidInput  # noqa: E402
 
