@@ -4,6 +4,7 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
+FACES := tests/e2e tests/security tests/unit/server/test_rest_schema.py tests/unit/test_site.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test test-faces test-bench test-slow test-encrypted test-adapters test-torch check lint types docs client bench clean
@@ -12,10 +13,10 @@ demo: .venv/ready  ## remember a conversation (or FILE=…), answer questions ab
 	$(BIN)/python examples/demo/run.py $(if $(FILE),"$(FILE)")
 
 test: .venv/dev  ## the fast tests
-	$(BIN)/python -m pytest -n 2 --ignore tests/e2e --ignore tests/security --ignore tests/bench_smoke
+	$(BIN)/python -m pytest -n 2 --ignore tests/bench_smoke $(addprefix --ignore ,$(FACES))
 
-test-faces: .venv/dev  ## real servers, assistants, a real browser; attacks
-	$(BIN)/python -m pytest -n 2 tests/e2e tests/security
+test-faces: .venv/dev  ## real servers, assistants, a real browser; attacks; requests made from the description
+	$(BIN)/python -m pytest -n 2 $(FACES)
 
 test-bench: .venv/dev  ## the benchmarks on small samples
 	$(BIN)/python -m pytest -n 2 tests/bench_smoke
