@@ -1,6 +1,7 @@
 """Associative memories in a vault: saved, loaded, versioned, deleted with what they were made of."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,19 @@ def test_an_older_version_goes_with_its_source_and_the_rest_can_be_saved_anew(me
             memory.load_state("axes", ANN, version=version)
     assert memory.save_state("axes", state, ANN).outcomes == ("added",)
     assert memory.load_state("axes", ANN).load().items == 1
+
+
+def test_saving_and_deleting_at_once_loses_no_state(tmp_path: Path) -> None:
+    with Memory(tmp_path / "vault", embedder=FakeEmbedder()) as memory:
+        memory.save_state("first", hopfield(), ANN)  # so that there are files to look through
+        doomed = [memory.add(f"text {number}", BOB).ids[0] for number in range(40)]
+        deleting = threading.Thread(target=lambda: [memory.delete(cube_id, BOB) for cube_id in doomed])
+        deleting.start()
+        number = 0
+        while deleting.is_alive() or number < 5:
+            state = create("hopfield", dim=4, slots=10 + number)
+            memory.save_state(f"state {number}", state, ANN)
+            number += 1
+        deleting.join()
+        assert memory.verify() == []
+        assert [memory.load_state(f"state {n}", ANN).spec.slots for n in range(number)] == list(range(10, 10 + number))  # type: ignore[attr-defined]

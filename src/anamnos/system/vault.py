@@ -225,7 +225,8 @@ class Vault:
 
     def drop_unused_blobs(self) -> None:
         """Remove the blobs that no cube refers to any more."""
-        self.blobs.keep_only(self.store.blob_names())
+        with self.store.write():  # else another could begin to refer to one between the question and its end
+            self.blobs.keep_only(self.store.blob_names())
 
     def verify_blobs(self) -> list[str]:
         """Return which blobs are missing or damaged, one sentence each."""
