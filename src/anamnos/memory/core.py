@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -248,30 +248,31 @@ class Core:
                     self._index.maintain()
         return Receipt(tuple(i for i, _ in done), tuple(o for _, o in done), store.sequence())
 
-    @contextmanager
-    def _blobs_kept(self, given: Mapping[BlobRef, bytes | None]) -> Iterator[None]:
-        """Keep the blobs of cubes that are written inside; if that fails, those that were not there before are gone.
+    def _write_with_blobs(self, ops: Sequence[Op], given: Mapping[BlobRef, bytes | None]) -> Receipt:
+        """Apply operations on cubes that refer to blobs, which are put in the same turn: nobody can clear one away
+        before it is referred to. If that fails, nothing of them stays.
 
         Raises: InvalidInput if the bytes of one are neither given nor there.
         """
-        blobs, before = self.vault.blobs, self.vault.store.blob_names()
-        for ref, data in given.items():
-            if data is None and not blobs.path(ref.sha256).exists():
-                raise InvalidInput(
-                    f"The bytes of a memory that is no text are missing: blob {ref.sha256[:12]}….",
-                    hint="Take a backup or a bundle, which have them, or export anew.",
-                )
-        put = {ref: data for ref, data in given.items() if data is not None}
+        blobs = self.vault.blobs
+
+        def put(_: Transaction) -> bool:
+            for ref, data in given.items():
+                if data is not None:
+                    blobs.put(data, ref.media_type)
+                elif not blobs.path(ref.sha256).exists():
+                    raise InvalidInput(
+                        f"The bytes of a memory that is no text are missing: blob {ref.sha256[:12]}….",
+                        hint="Take a backup or a bundle, which have them, or export anew.",
+                    )
+            return True
+
         try:
-            for ref, data in put.items():
-                blobs.put(data, ref.media_type)
-            yield
+            return self._write(ops, when=put)
         except BaseException:
-            for sha256 in {ref.sha256 for ref in put} - before - self.vault.store.blob_names():
-                blobs.delete(sha256)
+            with suppress(StoreError):
+                self.vault.drop_unused_blobs()
             raise
-        for ref, data in put.items():  # nobody knew of them until now, so somebody may have cleared them away
-            blobs.put(data, ref.media_type)
 
     def _write_moved(self, cubes: Sequence[MemCube]) -> Receipt:
         """Write next versions that say the same as the ones before them."""

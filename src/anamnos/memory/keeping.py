@@ -57,8 +57,8 @@ class Keeping(Core):
             Op(OpKind.RESTORE, cube=item.cube, derived=derived, key=keys[item.cube.id, item.cube.version])
             for item, derived in zip(items, self._derived(items, progress), strict=True)
         ]
-        with self._blobs_kept({ref: item.blob for item in items if not isinstance(ref := item.cube.content, str)}):
-            return self._write(ops)
+        refs = {ref: item.blob for item in items if not isinstance(ref := item.cube.content, str)}
+        return self._write_with_blobs(ops, refs)
 
     def backup(self, folder: str | Path, *, incremental: bool = False) -> BackupReport:
         """Copy the vault to a new folder, consistently, while others read and write, and return what was written.

@@ -42,10 +42,10 @@ class States(Core):
         how: Any = self.settings.codec
         kept = payload if how == "none" else pack(payload, how)
         ref = BlobRef(hashlib.sha256(kept).hexdigest(), len(kept), MEDIA_TYPE)
-        with self._blobs_kept({ref: kept}):
-            receipt = self._write([self._state_op(key, ref, scope, sources, notes)])
-            if receipt.outcomes == ("unchanged",) and self._get(receipt.ids[0], scope).content != ref:
-                raise Conflict(f"Somebody else saved {name!r} just now.", hint="Load it, and make the change again.")
+        receipt = self._write_with_blobs([self._state_op(key, ref, scope, sources, notes)], {ref: kept})
+        if receipt.outcomes == ("unchanged",) and self._get(receipt.ids[0], scope).content != ref:
+            self.vault.drop_unused_blobs()
+            raise Conflict(f"Somebody else saved {name!r} just now.", hint="Load it, and make the change again.")
         return receipt
 
     def load_state(self, name: str, scope: Scope, *, version: int | None = None) -> AssociativeMemory:

@@ -90,11 +90,6 @@ def capacity(order: int, diagonal: bool = False) -> Capacity:
     return Capacity(float(load[best]), float(erf[best]))
 
 
-def error_free(order: int, length: int, diagonal: bool = False) -> float:
-    """Return up to how many patterns of ``length`` all are stable in every spin: N^(P-1) / (2 C ln N)."""
-    return float(length ** (order - 1) / (2 * crosstalk(order, diagonal) * math.log(length)))
-
-
 def patterns_per_load(order: int, length: int, diagonal: bool = False) -> float:
     """Return K / alpha at a finite size: N^(P-1), or without diagonal terms (N-1)(N-2)...(N-P+1).
 

@@ -261,11 +261,6 @@ def _mosaic(pictures: Rows) -> Rows:
     return np.ascontiguousarray(tiled.reshape(count // across * height, across * width))
 
 
-def _panel(name: str, rates: Mapping[str, float]) -> Panel:
-    shown = {coder: {"code": rate} for coder, rate in rates.items() if coder != "PNG, one per image"}  # far too long
-    return Panel(f"{name}: bits per byte", shown, ("code",))
-
-
 def _table(case: _Case, found: Mapping[str, _Measured]) -> Table:
     fit = found["circuit"].notes["fit_s"]
     rows = []

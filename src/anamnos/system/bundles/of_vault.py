@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from anamnos.cube import CubeId, MemCube, Scope, Substrate, check_unit, to_iso
-from anamnos.errors import AccessDenied, AnamnosError, Conflict, InvalidInput, NotFound
+from anamnos.errors import AccessDenied, AnamnosError, Conflict, InvalidInput, NotFound, StoreError
 from anamnos.store.base import EmbedderInfo, Transaction
 from anamnos.system.bundles.conflicts import Mode, each_once, settled
 from anamnos.system.bundles.format import Manifest
@@ -371,23 +372,18 @@ class Bundles:
 
     def _apply(self, bundle: Bundle, ops: Sequence[Op], also: Callable[[Transaction], None]) -> Receipt:
         """Carry out operations of which the blobs are in a bundle; if they fail, the blobs are gone again."""
-        blobs, new = self._vault.blobs, set()
         refs = {ref for op in ops if op.cube is not None and not isinstance(ref := op.cube.content, str)}
 
-        def put() -> None:
+        def put(tx: Transaction) -> None:  # in the same turn: nobody can clear one away before it is referred to
             for ref in refs:
-                if not blobs.path(ref.sha256).exists():
-                    new.add(ref.sha256)
-                blobs.put(bundle.read(f"blobs/{ref.sha256[:2]}/{ref.sha256}"), ref.media_type)
+                self._vault.blobs.put(bundle.read(f"blobs/{ref.sha256[:2]}/{ref.sha256}"), ref.media_type)
+            also(tx)
 
         try:
-            put()
-            receipt = self._write(ops, also)
-            put()  # nobody knew of them until now, so somebody may have cleared them away
-            return self._clean(receipt)
+            return self._clean(self._write(ops, put))
         except BaseException:
-            for sha256 in new - self._vault.store.blob_names():
-                blobs.delete(sha256)
+            with suppress(StoreError):
+                self._vault.drop_unused_blobs()
             raise
 
     def _clean(self, receipt: Receipt) -> Receipt:
